@@ -1,0 +1,232 @@
+//! Which address an owner is reached at.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Domain, EmailAddress, UserName};
+use crate::tags::Tags;
+
+/// Where the owner's address is looked for. The first source that yields an allowed address wins.
+#[derive(Debug, Clone)]
+pub struct ContactRules {
+    /// The tag that holds an address.
+    pub tag: String,
+    /// Makes `username@domain` an address, where user names are mailbox names.
+    pub default_domain: Option<Domain>,
+    /// Who hears of owners that nothing else leads to.
+    pub fallback: Option<EmailAddress>,
+    /// Where mail may go.
+    pub allowed: AllowedDomains,
+}
+
+/// The mail domains a reminder may be sent to. Subdomains are domains of their own.
+///
+/// Whoever may tag users could otherwise have the company's key inventory mailed to themselves.
+#[derive(Debug, Clone)]
+pub struct AllowedDomains(BTreeSet<Domain>);
+
+/// Whom a reminder is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The owner's address.
+    pub to: EmailAddress,
+    /// Which source gave it.
+    pub found_by: ContactSource,
+}
+
+/// A source of addresses, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContactSource {
+    /// The contact tag.
+    Tag,
+    /// The user name, where it is an address.
+    UserName,
+    /// The user name at the default domain.
+    DefaultDomain,
+    /// The fallback contact.
+    Fallback,
+}
+
+/// What looking for an owner's address came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Whom to mail; `None` where no source led anywhere.
+    pub recipient: Option<Recipient>,
+    /// How many candidates were passed over: no address at all in the contact tag, or a domain that is not allowed.
+    pub passed_over: u32,
+}
+
+impl AllowedDomains {
+    /// Allows exactly these domains.
+    #[must_use]
+    pub fn new(domains: impl IntoIterator<Item = Domain>) -> Self {
+        Self(domains.into_iter().collect())
+    }
+
+    /// Whether mail may go to `address`.
+    #[must_use]
+    pub fn allow(&self, address: &EmailAddress) -> bool {
+        self.contain(&address.domain())
+    }
+
+    /// Whether mail may go to addresses at `domain`.
+    #[must_use]
+    pub fn contain(&self, domain: &Domain) -> bool {
+        self.0.contains(domain)
+    }
+}
+
+impl ContactRules {
+    /// Finds the address of the owner of `user`.
+    #[must_use]
+    pub fn find(&self, user: &UserName, tags: &Tags) -> Contact {
+        let mut passed_over = 0;
+        for (found_by, address) in self.candidates(user, tags) {
+            match address {
+                Some(to) if self.allowed.allow(&to) => {
+                    return Contact { recipient: Some(Recipient { to, found_by }), passed_over };
+                }
+                _ => passed_over += 1,
+            }
+        }
+        Contact { recipient: None, passed_over }
+    }
+
+    /// The sources that say something about this user; `None` is a tag that holds no address.
+    fn candidates(&self, user: &UserName, tags: &Tags) -> Vec<(ContactSource, Option<EmailAddress>)> {
+        let tag = tags.get(&self.tag).map(|value| (ContactSource::Tag, value.trim().parse().ok()));
+        let name: Option<EmailAddress> = user.as_str().parse().ok();
+        let at_domain = self
+            .default_domain
+            .as_ref()
+            .filter(|_| name.is_none())
+            .and_then(|domain| format!("{}@{domain}", user.as_str()).parse().ok());
+        [
+            tag,
+            name.map(|address| (ContactSource::UserName, Some(address))),
+            at_domain.map(|address| (ContactSource::DefaultDomain, Some(address))),
+            self.fallback.clone().map(|address| (ContactSource::Fallback, Some(address))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rules(default_domain: Option<&str>, fallback: Option<&str>) -> ContactRules {
+        ContactRules {
+            tag: "keynudge:contact".to_owned(),
+            default_domain: default_domain.map(|domain| domain.parse().unwrap()),
+            fallback: fallback.map(|address| address.parse().unwrap()),
+            allowed: AllowedDomains::new(["example.com".parse().unwrap(), "example.org".parse().unwrap()]),
+        }
+    }
+
+    fn find(rules: &ContactRules, user: &str, tag: Option<&str>) -> (Option<(String, ContactSource)>, u32) {
+        let tags = tag.map(|value| ("keynudge:contact", value)).into_iter().collect();
+        let contact = rules.find(&user.parse().unwrap(), &tags);
+        let recipient = contact.recipient.map(|r| (r.to.as_str().to_owned(), r.found_by));
+        (recipient, contact.passed_over)
+    }
+
+    fn found(address: &str, by: ContactSource, passed_over: u32) -> (Option<(String, ContactSource)>, u32) {
+        (Some((address.to_owned(), by)), passed_over)
+    }
+
+    #[test]
+    fn sources_are_asked_in_order() {
+        let all = rules(Some("example.org"), Some("security@example.com"));
+        assert_eq!(
+            find(&all, "jane@example.com", Some("team@example.com")),
+            found("team@example.com", ContactSource::Tag, 0)
+        );
+        assert_eq!(
+            find(&all, "jane@example.com", None),
+            found("jane@example.com", ContactSource::UserName, 0)
+        );
+        assert_eq!(find(&all, "jane", None), found("jane@example.org", ContactSource::DefaultDomain, 0));
+        let no_domain = rules(None, Some("security@example.com"));
+        assert_eq!(find(&no_domain, "jane", None), found("security@example.com", ContactSource::Fallback, 0));
+        assert_eq!(find(&rules(None, None), "jane", None), (None, 0));
+    }
+
+    #[test]
+    fn a_foreign_address_is_passed_over_and_counted() {
+        let rules = rules(None, Some("security@example.com"));
+        assert_eq!(
+            find(&rules, "jane@evil.test", Some("jane@evil.test")),
+            found("security@example.com", ContactSource::Fallback, 2)
+        );
+    }
+
+    #[test]
+    fn exactly_the_named_domains_are_allowed() {
+        let allowed = rules(None, None).allowed;
+        let allowed =
+            ["example.com", "example.org", "example.net"].map(|d| allowed.contain(&d.parse().unwrap()));
+        assert_eq!(allowed, [true, true, false]);
+    }
+
+    #[test]
+    fn subdomains_and_lookalikes_are_foreign() {
+        for address in ["a@mail.example.com", "a@notexample.com", "a@example.com.evil.test"] {
+            assert_eq!(find(&rules(None, None), "jane", Some(address)), (None, 1), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_allowed_whatever_its_case() {
+        assert_eq!(
+            find(&rules(None, None), "jane", Some("Jane@Example.COM")),
+            found("Jane@Example.COM", ContactSource::Tag, 0)
+        );
+    }
+
+    #[test]
+    fn a_tag_without_an_address_is_passed_over_and_counted() {
+        for tag in ["", "jane", "a@example.com, b@example.com", "Jane <jane@example.com>"] {
+            assert_eq!(find(&rules(None, None), "jane", Some(tag)), (None, 1), "{tag}");
+        }
+    }
+
+    #[test]
+    fn blanks_around_a_tags_address_are_forgiven() {
+        assert_eq!(
+            find(&rules(None, None), "jane", Some(" jane@example.com ")),
+            found("jane@example.com", ContactSource::Tag, 0)
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_a_foreign_address_gets_no_second_domain() {
+        assert_eq!(find(&rules(Some("example.org"), None), "jane@evil.test", None), (None, 1));
+    }
+
+    #[test]
+    fn a_name_that_makes_no_address_is_no_candidate() {
+        assert_eq!(find(&rules(Some("example.org"), None), ".jane.", None), (None, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn mail_never_leaves_the_allowed_domains(
+            user in "[a-z@.+]{1,20}",
+            tag in proptest::option::of("([a-z ]{0,6}@(example\\.com|evil\\.test|a\\.example\\.com)|.{0,20})"),
+            domain in proptest::option::of("(example\\.org|evil\\.test)"),
+        ) {
+            let rules = rules(domain.as_deref(), Some("fallback@evil.test"));
+            let tags = tag.map(|value| ("keynudge:contact", value)).into_iter().collect();
+            if let Some(recipient) = rules.find(&user.parse().unwrap(), &tags).recipient {
+                let domain = recipient.to.domain();
+                prop_assert!(["example.com", "example.org"].contains(&domain.as_str()));
+            }
+        }
+    }
+}

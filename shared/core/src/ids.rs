@@ -1,0 +1,361 @@
+//! Validated identifiers. A value of one of these types is well-formed; [`FromStr`] is the only way to make one,
+//! and deserialization goes through it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use email_address::Options;
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not the identifier it was taken for. Never repeats the text: it may be personal, or hostile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not {expected}")]
+pub struct InvalidId {
+    expected: &'static str,
+}
+
+/// Declares identifiers: a private `String`, checked by `valid` on the way in.
+macro_rules! identifiers {
+    ($($(#[$doc:meta])* $name:ident: $expected:literal, $valid:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&text) { Ok(Self(text)) } else { Err(InvalidId { expected: $expected }) }
+            }
+        }
+    )+};
+}
+
+/// Lets identifiers that are safe in a log be printed.
+macro_rules! printable {
+    ($($name:ident),+) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    )+};
+}
+
+/// Keeps identifiers that must not reach a log from being printed: no `Display`, and a `Debug` without the value.
+macro_rules! unprintable {
+    ($($name:ident),+) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )+};
+}
+
+identifiers! {
+    /// An AWS account: 12 digits.
+    AccountId: "an AWS account id (12 digits)",
+        |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+
+    /// An IAM user's stable id (`AIDA…`), which outlives a rename. IAM's API allows 16 to 128 word characters.
+    UserId: "an IAM unique id (16 to 128 letters, digits or _)", is_iam_unique_id;
+
+    /// An IAM user name: 1 to 64 letters, digits or `_+=,.@-` (IAM API, `User`). It may be a mail address.
+    UserName: "an IAM user name (1 to 64 letters, digits or _+=,.@-)", |text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
+    };
+
+    /// An IAM user's ARN, `arn:PARTITION:iam::ACCOUNT:user/PATH/NAME`.
+    UserArn: "the ARN of an IAM user", is_user_arn;
+
+    /// An access key's id (`AKIA…`), never the secret. IAM's API allows 16 to 128 word characters.
+    AccessKeyId: "an access key id (16 to 128 letters, digits or _)", is_iam_unique_id;
+
+    /// A mail address, `local@domain`, without a display name.
+    EmailAddress: "a mail address", |text| {
+        let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
+        let valid = email_address::EmailAddress::parse_with_options(text, options).is_ok();
+        // A quoted local part may hold anything, another address included.
+        valid && text.is_ascii() && !text.contains('"')
+    };
+
+    /// A mail domain, such as `example.com`, in lower case.
+    Domain: "a mail domain", |text| {
+        format!("a@{text}").parse::<EmailAddress>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
+    };
+
+    /// One scheduled run. Derived from its instant ([`RunId::at`]); for people to follow a run, not for correctness.
+    RunId: "a run id (1 to 64 letters, digits, - or :)", |text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:".contains(&b))
+    };
+
+    /// One line of text by somebody else, such as a key's description: at most 256 characters (the length of an
+    /// IAM tag's value), none of them a control character or a line break.
+    Line: "a line of at most 256 characters", |text| {
+        text.chars().count() <= 256 && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    };
+}
+
+printable!(AccountId, UserId, Domain, RunId);
+unprintable!(UserName, UserArn, AccessKeyId, EmailAddress, Line);
+
+fn is_iam_unique_id(text: &str) -> bool {
+    (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_user_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let &[arn, partition, service, region, account, resource] = parts.as_slice() else {
+        return false;
+    };
+    let path_and_name = resource.strip_prefix("user/").unwrap_or_default();
+    arn == "arn"
+        && partition.starts_with("aws")
+        && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        && (service, region) == ("iam", "")
+        && account.parse::<AccountId>().is_ok()
+        && (1..=576).contains(&path_and_name.len())
+        && path_and_name.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl UserArn {
+    /// The partition the user lives in.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        match self.0.split(':').nth(1) {
+            Some("aws") => Partition::Aws,
+            Some("aws-cn") => Partition::AwsCn,
+            Some("aws-us-gov") => Partition::AwsUsGov,
+            _ => Partition::Other,
+        }
+    }
+}
+
+impl EmailAddress {
+    /// The part behind the `@`, in lower case.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        let domain = self.0.rsplit_once('@').map_or("", |(_, domain)| domain);
+        Domain(domain.to_ascii_lowercase())
+    }
+}
+
+impl RunId {
+    /// The id of the run that judges ages as of `as_of`.
+    #[must_use]
+    pub fn at(as_of: DateTime<Utc>) -> Self {
+        Self(as_of.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    }
+}
+
+/// A group of AWS regions with its own accounts, endpoints and console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partition {
+    /// The commercial regions.
+    Aws,
+    /// China.
+    AwsCn,
+    /// AWS GovCloud (US).
+    AwsUsGov,
+    /// A partition whose console and documentation Keynudge knows no links to.
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn accepts<T: FromStr>(text: &str) -> bool {
+        text.parse::<T>().is_ok()
+    }
+
+    #[test]
+    fn an_account_id_is_exactly_twelve_digits() {
+        assert!(accepts::<AccountId>("012345678901"));
+        for bad in ["", "12345678901", "1234567890123", "12345678901a", "１23456789012"] {
+            assert!(!accepts::<AccountId>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_is_what_iam_allows() {
+        for good in ["a", "jane.doe@example.com", "a_b+c=d,e-f", &"x".repeat(64)] {
+            assert!(accepts::<UserName>(good), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a;b", "a\nb", "é", "<b>", &"x".repeat(65)] {
+            assert!(!accepts::<UserName>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unique_ids_and_key_ids_are_16_to_128_word_characters() {
+        for (text, good) in [
+            ("AKIAIOSFODNN7EXAMPLE", true),
+            ("A_AIOSFODNN7EXAM", true),
+            (&"A".repeat(16), true),
+            (&"A".repeat(128), true),
+            (&"A".repeat(15), false),
+            (&"A".repeat(129), false),
+            ("AKIAIOSFODNN7-XAMPLE", false),
+        ] {
+            assert_eq!(accepts::<AccessKeyId>(text), good, "{text}");
+            assert_eq!(accepts::<UserId>(text), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_user_arn_tells_its_partition() {
+        for (arn, partition) in [
+            ("arn:aws:iam::123456789012:user/jane", Partition::Aws),
+            ("arn:aws-cn:iam::123456789012:user/team/a/jane", Partition::AwsCn),
+            ("arn:aws-us-gov:iam::123456789012:user/jane", Partition::AwsUsGov),
+            ("arn:aws-eusc:iam::123456789012:user/jane", Partition::Other),
+        ] {
+            assert_eq!(arn.parse::<UserArn>().unwrap().partition(), partition);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_users_arn_is_refused() {
+        let long = format!("arn:aws:iam::123456789012:user/{}", "x".repeat(577));
+        for bad in [
+            "",
+            "arn:aws:iam::123456789012:user",
+            "arn:aws:iam::123456789012:user/",
+            "arn:aws:iam::123456789012:role/jane",
+            "arn:aws:iam::12345678901:user/jane",
+            "arn:aws:iam:us-east-1:123456789012:user/jane",
+            "arn:aws:sts::123456789012:user/jane",
+            "urn:aws:iam::123456789012:user/jane",
+            "arn:azure:iam::123456789012:user/jane",
+            "arn:aws<b>:iam::123456789012:user/jane",
+            "arn:aws:iam::123456789012:user/jane doe",
+            &long,
+        ] {
+            assert!(!accepts::<UserArn>(bad), "{bad}");
+        }
+        assert!(accepts::<UserArn>(&long[..long.len() - 1]));
+    }
+
+    #[test]
+    fn a_mail_address_is_bare_ascii_with_a_dotted_domain() {
+        for good in ["jane@example.com", "jane.doe+keys@mail.example.co.uk", "o'neil@example.com"] {
+            assert!(accepts::<EmailAddress>(good), "{good}");
+        }
+        for bad in [
+            "",
+            "jane",
+            "jane@",
+            "@example.com",
+            "jane@example",
+            "jane@[127.0.0.1]",
+            "Jane <jane@example.com>",
+            "jane@example.com\r\nBcc: all@example.com",
+            "jane@example.com,all@example.com",
+            "jänë@example.com",
+            "\"jane@evil.test\"@example.com",
+            "\"<jane@evil.test>\"@example.com",
+        ] {
+            assert!(!accepts::<EmailAddress>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_addresss_domain_is_compared_in_lower_case() {
+        let address: EmailAddress = "Jane@Example.COM".parse().unwrap();
+        assert_eq!(address.domain(), "example.com".parse().unwrap());
+        assert!(!accepts::<Domain>("Example.com"));
+        assert!(!accepts::<Domain>("example"));
+    }
+
+    #[test]
+    fn a_run_id_names_the_instant_it_judges() {
+        let as_of = "2026-03-01T06:00:00Z".parse().unwrap();
+        assert_eq!(RunId::at(as_of).as_str(), "2026-03-01T06:00:00Z");
+        assert!(accepts::<RunId>(RunId::at(as_of).as_str()));
+        for bad in ["", "a b", "a\n", &"x".repeat(65)] {
+            assert!(!accepts::<RunId>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_no_breaks_and_at_most_256_characters() {
+        assert!(accepts::<Line>(""));
+        assert!(accepts::<Line>(&"é".repeat(256)));
+        for bad in ["a\nb", "a\rb", "a\u{0}b", "a\u{2028}b", "a\u{2029}b", &"é".repeat(257)] {
+            assert!(!accepts::<Line>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn personal_values_do_not_show_when_printed() {
+        let address: EmailAddress = "jane@example.com".parse().unwrap();
+        let key: AccessKeyId = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
+        let line: Line = "laptop".parse().unwrap();
+        let name: UserName = "jane@example.com".parse().unwrap();
+        let arn: UserArn = "arn:aws:iam::123456789012:user/jane@example.com".parse().unwrap();
+        assert_eq!(format!("{address:?} {key:?} {line:?}"), "EmailAddress(…) AccessKeyId(…) Line(…)");
+        assert_eq!(format!("{name:?} {arn:?}"), "UserName(…) UserArn(…)", "a name may be an address");
+        let error = "jane".parse::<EmailAddress>().unwrap_err();
+        assert_eq!(error.to_string(), "not a mail address");
+    }
+
+    #[test]
+    fn ids_that_operators_search_for_are_printed_whole() {
+        let account: AccountId = "123456789012".parse().unwrap();
+        assert_eq!(format!("{account} {account:?}"), "123456789012 AccountId(123456789012)");
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_no_way_around_validation(text in ".{0,80}") {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(serde_json::from_str::<AccountId>(&json).is_ok(), accepts::<AccountId>(&text));
+            prop_assert_eq!(serde_json::from_str::<UserName>(&json).is_ok(), accepts::<UserName>(&text));
+            prop_assert_eq!(serde_json::from_str::<EmailAddress>(&json).is_ok(), accepts::<EmailAddress>(&text));
+        }
+
+        #[test]
+        fn an_identifier_survives_json(name in "[a-zA-Z0-9_+=,.@-]{1,64}") {
+            let name: UserName = name.parse().unwrap();
+            let json = serde_json::to_string(&name).unwrap();
+            prop_assert_eq!(serde_json::from_str::<UserName>(&json).unwrap(), name);
+        }
+
+        #[test]
+        fn no_accepted_address_can_break_a_header(address in r#"[a-z"<>,;: \r\n]{1,4}@(example\.com|[a-z.> \n]{1,8})"#) {
+            if let Ok(address) = address.parse::<EmailAddress>() {
+                prop_assert!(!address.as_str().contains(['\r', '\n', '<', '>', '"', ' ', ',']));
+            }
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! What a reminder says: the facts of a finding, and what its owner should do about them.
+
+use std::num::NonZeroU32;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::contact::ContactSource;
+use crate::ids::{AccessKeyId, AccountId, EmailAddress, Line, Partition, UserName};
+use crate::keys::{LastUsed, StaleKey};
+use crate::messages::StaleKeys;
+
+/// Everything a mail template may say. Its fields, as serialized, are the templates' variables.
+///
+/// Computed from a finding and the settings alone: the same finding always makes the same reminder.
+#[derive(Clone, Serialize)]
+pub struct Reminder {
+    /// The account the user is in.
+    pub account_id: AccountId,
+    /// The user whose keys these are.
+    pub user_name: UserName,
+    /// The stale keys, the oldest first.
+    pub keys: Vec<KeyFacts>,
+    /// How many stale keys there are.
+    pub key_count: usize,
+    /// The age from which keys are stale.
+    pub alert_after_days: NonZeroU32,
+    /// What to do, one task per key, in the order in which it works.
+    pub tasks: Vec<Task>,
+    /// Commands about the user as a whole.
+    pub commands: UserCommands,
+    /// Pages to go to; `None` where Keynudge knows none for the user's partition.
+    pub links: Option<Links>,
+    /// Whom to ask.
+    pub support_contact: Option<SupportContact>,
+    /// How the recipient's address was found, which is why the mail goes to them.
+    pub found_by: ContactSource,
+    /// In a pilot, whom the mail would have gone to.
+    pub redirected_from: Option<EmailAddress>,
+    /// The day (UTC) of the next reminder, if the keys are still there.
+    pub next_reminder_on: String,
+}
+
+/// What a reminder says beside the finding itself.
+#[derive(Debug, Clone)]
+pub struct ReminderSettings {
+    /// The age from which keys are stale.
+    pub alert_after_days: NonZeroU32,
+    /// How many days lie between two reminders.
+    pub remind_every_days: NonZeroU32,
+    /// Whom owners may ask: a mail address, an `https://` address, or words such as `#cloud-help on Slack`.
+    pub support_contact: Option<Line>,
+    /// In a pilot, the one mailbox that all mails go to instead of to their owners; each then says whom it was for.
+    pub redirect_all_to: Option<EmailAddress>,
+}
+
+/// What is known of a stale key.
+#[derive(Clone, Serialize)]
+pub struct KeyFacts {
+    /// The key's id.
+    pub id: AccessKeyId,
+    /// The day (UTC) the key was made.
+    pub created_on: String,
+    /// The key's age in whole days.
+    pub age_days: u32,
+    /// When the key was last used.
+    pub last_use: LastUse,
+    /// What somebody wrote about the key in the console.
+    pub description: Option<Line>,
+}
+
+/// When a key was last used; templates ask for `state`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum LastUse {
+    /// It could not be read.
+    Unknown,
+    /// Not since IAM began to record it.
+    Never,
+    /// The latest use that IAM recorded.
+    Used {
+        /// The day (UTC).
+        on: String,
+        /// The service called, such as `s3`.
+        service: Line,
+        /// The region called; `None` for a global service.
+        region: Option<Line>,
+    },
+}
+
+/// What to do about one key.
+#[derive(Clone, Serialize)]
+pub struct Task {
+    /// The key.
+    pub key_id: AccessKeyId,
+    /// What to do about it; templates ask for `action`.
+    #[serde(flatten)]
+    pub action: Action,
+    /// The commands that do it.
+    pub commands: KeyCommands,
+}
+
+/// What to do about a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Delete it: nothing ever used it, so nothing needs a new one.
+    DeleteUnused,
+    /// Delete it to make room for a new key, since IAM allows two per user and both are stale.
+    MakeRoom {
+        /// The user's other key, which works in its place in the meantime.
+        use_instead: AccessKeyId,
+    },
+    /// Make a new key, use that one instead, and delete the old one.
+    Rotate,
+}
+
+/// AWS CLI commands about the user.
+#[derive(Clone, Serialize)]
+pub struct UserCommands {
+    /// Shows the user's keys; what a careful reader checks the mail with.
+    pub list_keys: String,
+    /// Makes a new key.
+    pub create_key: String,
+}
+
+/// AWS CLI commands about one key.
+#[derive(Clone, Serialize)]
+pub struct KeyCommands {
+    /// Turns the key off. With `Active` in place of `Inactive` it turns the key on again.
+    pub deactivate: String,
+    /// Shows when the key was last used.
+    pub last_used: String,
+    /// Deletes the key for good.
+    pub delete: String,
+}
+
+/// Pages to go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Links {
+    /// The user's security credentials in the IAM console.
+    pub console: String,
+    /// The page about updating access keys in IAM's guide.
+    pub guide: String,
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SupportContact {
+    /// The contact as configured.
+    pub text: Line,
+    /// Where a click on it leads, if it is a mail address or an `https://` address.
+    pub href: Option<String>,
+}
+
+impl Reminder {
+    /// What to tell the owner of the keys in `finding`.
+    #[must_use]
+    pub fn new(finding: &StaleKeys, settings: &ReminderSettings) -> Self {
+        let user = &finding.user;
+        let as_of = finding.run.as_of.date_naive();
+        let next = as_of.checked_add_days(Days::new(settings.remind_every_days.get().into()));
+        Self {
+            account_id: finding.account_id.clone(),
+            user_name: user.name.clone(),
+            keys: finding.keys.iter().map(KeyFacts::of).collect(),
+            key_count: finding.keys.len(),
+            alert_after_days: settings.alert_after_days,
+            tasks: tasks(&user.name, &finding.keys),
+            commands: UserCommands::for_user(&user.name),
+            links: Links::for_user(&user.name, user.arn.partition()),
+            support_contact: settings.support_contact.clone().map(SupportContact::new),
+            found_by: finding.recipient.found_by,
+            redirected_from: settings.redirect_all_to.as_ref().map(|_| finding.recipient.to.clone()),
+            next_reminder_on: plain_date(next.unwrap_or(NaiveDate::MAX)),
+        }
+    }
+}
+
+impl KeyFacts {
+    fn of(key: &StaleKey) -> Self {
+        Self {
+            id: key.id.clone(),
+            created_on: plain_date(key.created_at.date_naive()),
+            age_days: key.age_days,
+            last_use: LastUse::of(key.last_used.as_ref()),
+            description: key.description.clone().filter(|text| !text.as_str().trim().is_empty()),
+        }
+    }
+}
+
+impl LastUse {
+    fn of(last_used: Option<&LastUsed>) -> Self {
+        match last_used {
+            None => Self::Unknown,
+            Some(LastUsed::Never) => Self::Never,
+            Some(LastUsed::At { at, service, region }) => Self::Used {
+                on: plain_date(at.date_naive()),
+                service: service.clone(),
+                region: Some(region.clone()).filter(|region| region.as_str() != "N/A"),
+            },
+        }
+    }
+}
+
+/// What to do about `keys`, so that each step can be done when it is its turn.
+///
+/// IAM allows two keys per user. So unused keys go first, which makes room for a new one; where two keys are in use,
+/// one has to go before the new one can be made, and its users take the other one meanwhile. That is the one whose
+/// use lies further back, since it probably has fewer users, and they have to move twice.
+fn tasks(user: &UserName, keys: &[StaleKey]) -> Vec<Task> {
+    let (unused, mut in_use): (Vec<_>, Vec<_>) =
+        keys.iter().partition(|key| key.last_used == Some(LastUsed::Never));
+    in_use.sort_by_key(|key| last_use(key));
+    let task = |key: &StaleKey, action| Task {
+        key_id: key.id.clone(),
+        action,
+        commands: KeyCommands::for_key(user, &key.id),
+    };
+    let mut tasks: Vec<_> = unused.iter().map(|key| task(key, Action::DeleteUnused)).collect();
+    if let Some((kept, outgoing)) = in_use.split_last() {
+        let make_room = Action::MakeRoom { use_instead: kept.id.clone() };
+        tasks.extend(outgoing.iter().map(|key| task(key, make_room.clone())));
+        tasks.push(task(kept, Action::Rotate));
+    }
+    tasks
+}
+
+/// The instant of the latest use that IAM recorded; `None` sorts as the earliest.
+fn last_use(key: &StaleKey) -> Option<DateTime<Utc>> {
+    match key.last_used {
+        Some(LastUsed::At { at, .. }) => Some(at),
+        Some(LastUsed::Never) | None => None,
+    }
+}
+
+impl UserCommands {
+    fn for_user(user: &UserName) -> Self {
+        let user = user_option(user);
+        Self {
+            list_keys: format!("aws iam list-access-keys {user}"),
+            create_key: format!("aws iam create-access-key {user}"),
+        }
+    }
+}
+
+impl KeyCommands {
+    fn for_key(user: &UserName, key: &AccessKeyId) -> Self {
+        let (user, key) = (user_option(user), key.as_str());
+        Self {
+            deactivate: format!("aws iam update-access-key {user} --access-key-id {key} --status Inactive"),
+            last_used: format!("aws iam get-access-key-last-used --access-key-id {key}"),
+            delete: format!("aws iam delete-access-key {user} --access-key-id {key}"),
+        }
+    }
+}
+
+/// The option that names the user, safe to paste into any shell.
+///
+/// Of what IAM allows in a name, a comma makes a list in PowerShell, `=` and `@` in front are read by zsh and
+/// PowerShell, and `-` in front makes an option of it. Quoting right behind a `=` helps against all of them.
+fn user_option(user: &UserName) -> String {
+    let name = user.as_str();
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && !name.contains([',', '=']) {
+        format!("--user-name {name}")
+    } else {
+        format!("--user-name=\"{name}\"")
+    }
+}
+
+impl Links {
+    fn for_user(user: &UserName, partition: Partition) -> Option<Self> {
+        // IAM is the same everywhere, but China has its own console and its own copy of the documentation.
+        let (console, guide) = match partition {
+            Partition::Aws => ("console.aws.amazon.com", "docs.aws.amazon.com"),
+            Partition::AwsCn => ("console.amazonaws.cn", "docs.amazonaws.cn/en_us"),
+            Partition::AwsUsGov => ("console.amazonaws-us-gov.com", "docs.aws.amazon.com"),
+            Partition::Other => return None,
+        };
+        let user = encoded(user.as_str());
+        Some(Self {
+            console: format!("https://{console}/iam/home#/users/details/{user}?section=security_credentials"),
+            guide: format!("https://{guide}/IAM/latest/UserGuide/id-credentials-access-keys-update.html"),
+        })
+    }
+}
+
+impl SupportContact {
+    fn new(text: Line) -> Self {
+        let href = if let Ok(address) = text.as_str().parse::<EmailAddress>() {
+            let (local, domain) = address.as_str().rsplit_once('@').unwrap_or_default();
+            Some(format!("mailto:{}@{domain}", encoded(local)))
+        } else {
+            let link = text.as_str();
+            let is_link = link.starts_with("https://") && !link.contains(char::is_whitespace);
+            is_link.then(|| link.to_owned())
+        };
+        Self { text, href }
+    }
+}
+
+/// `text` as part of a URL, with all but the unreserved characters of RFC 3986 encoded.
+fn encoded(text: &str) -> String {
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// A date that reads the same everywhere: `3 March 2026`.
+fn plain_date(date: NaiveDate) -> String {
+    date.format("%-d %B %Y").to_string()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::contact::Recipient;
+    use crate::messages::{Mode, Run, User};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    const OLD: &str = "AKIAIOSFODNN7EXAMPLE";
+    const YOUNG: &str = "AKIAI44QH8DHBEXAMPLE";
+
+    /// A finding of 1 March 2026 about `jane` with these keys.
+    pub(in crate::mail) fn finding(keys: Vec<StaleKey>) -> StaleKeys {
+        let as_of: DateTime<Utc> = "2026-03-01T23:30:00Z".parse().unwrap();
+        StaleKeys {
+            run: Run::at(as_of, Mode::Live),
+            account_id: "111122223333".parse().unwrap(),
+            user: User {
+                name: "jane".parse().unwrap(),
+                id: "AIDACKCEVSQ6C2EXAMPLE".parse().unwrap(),
+                arn: "arn:aws:iam::111122223333:user/people/jane".parse().unwrap(),
+                created_at: "2024-01-01T00:00:00Z".parse().unwrap(),
+                password_last_used: None,
+            },
+            recipient: Recipient {
+                to: "jane.doe@example.com".parse().unwrap(),
+                found_by: ContactSource::Tag,
+            },
+            keys,
+            stage: 1,
+            checked_at: as_of,
+        }
+    }
+
+    pub(in crate::mail) fn settings() -> ReminderSettings {
+        ReminderSettings {
+            alert_after_days: NonZeroU32::new(90).unwrap(),
+            remind_every_days: NonZeroU32::new(7).unwrap(),
+            support_contact: None,
+            redirect_all_to: None,
+        }
+    }
+
+    pub(in crate::mail) fn key(id: &str, created_at: &str, last_used: Option<LastUsed>) -> StaleKey {
+        StaleKey {
+            id: id.parse().unwrap(),
+            created_at: created_at.parse().unwrap(),
+            age_days: 424,
+            last_used,
+            description: None,
+        }
+    }
+
+    fn old(last_used: Option<LastUsed>) -> StaleKey {
+        key(OLD, "2025-01-01T00:00:00Z", last_used)
+    }
+
+    fn young(last_used: Option<LastUsed>) -> StaleKey {
+        key(YOUNG, "2025-11-03T23:59:59Z", last_used)
+    }
+
+    fn used(at: &str) -> LastUsed {
+        used_in(at, "eu-west-1")
+    }
+
+    fn used_in(at: &str, region: &str) -> LastUsed {
+        let (at, service, region) = (at.parse().unwrap(), "s3".parse().unwrap(), region.parse().unwrap());
+        LastUsed::At { at, service, region }
+    }
+
+    fn remind(keys: Vec<StaleKey>) -> Reminder {
+        Reminder::new(&finding(keys), &settings())
+    }
+
+    /// What to do, as `action key-id`, in order.
+    fn plan(keys: Vec<StaleKey>) -> Vec<String> {
+        let tasks = serde_json::to_value(remind(keys).tasks).unwrap();
+        let in_words = |task: &Value| {
+            let instead = task.get("use_instead").map(|id| format!(", use {}", id.as_str().unwrap()));
+            let words = ["action", "key_id"].map(|field| task[field].as_str().unwrap()).join(" ");
+            words + &instead.unwrap_or_default()
+        };
+        tasks.as_array().unwrap().iter().map(in_words).collect()
+    }
+
+    fn named(name: &str) -> Reminder {
+        let mut finding = finding(vec![old(None)]);
+        finding.user.name = name.parse().unwrap();
+        Reminder::new(&finding, &settings())
+    }
+
+    fn in_partition(partition: &str, name: &str) -> Option<Links> {
+        let mut finding = finding(vec![old(None)]);
+        finding.user.name = name.parse().unwrap();
+        finding.user.arn = format!("arn:{partition}:iam::111122223333:user/{name}").parse().unwrap();
+        Reminder::new(&finding, &settings()).links
+    }
+
+    fn contact(text: &str) -> SupportContact {
+        let support_contact = Some(text.parse().unwrap());
+        let settings = ReminderSettings { support_contact, ..settings() };
+        Reminder::new(&finding(vec![old(None)]), &settings).support_contact.unwrap()
+    }
+
+    #[test]
+    fn a_reminder_names_the_user_the_account_and_the_age_that_is_too_old() {
+        let reminder = remind(vec![old(None), young(None)]);
+        assert_eq!(reminder.user_name.as_str(), "jane");
+        assert_eq!(reminder.account_id.as_str(), "111122223333");
+        assert_eq!((reminder.key_count, reminder.alert_after_days.get()), (2, 90));
+        assert_eq!(remind(vec![old(None)]).key_count, 1);
+        assert_eq!(reminder.found_by, ContactSource::Tag);
+    }
+
+    #[test]
+    fn each_key_is_shown_with_its_date_and_age_in_the_order_of_the_finding() {
+        let mut second = young(None);
+        second.age_days = 117;
+        let keys = remind(vec![old(None), second]).keys;
+        let shown = keys.iter().map(|key| (key.id.as_str(), key.created_on.as_str(), key.age_days));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [(OLD, "1 January 2025", 424), (YOUNG, "3 November 2025", 117)]
+        );
+    }
+
+    #[test]
+    fn the_last_use_is_unknown_never_or_a_day_with_service_and_region() {
+        let last_use =
+            |last_used| serde_json::to_value(&remind(vec![old(last_used)]).keys[0].last_use).unwrap();
+        assert_eq!(last_use(None), json!({"state": "unknown"}));
+        assert_eq!(last_use(Some(LastUsed::Never)), json!({"state": "never"}));
+        assert_eq!(
+            last_use(Some(used("2026-02-09T00:00:00Z"))),
+            json!({"state": "used", "on": "9 February 2026", "service": "s3", "region": "eu-west-1"})
+        );
+        assert_eq!(
+            last_use(Some(used_in("2026-02-09T00:00:00Z", "N/A"))),
+            json!({"state": "used", "on": "9 February 2026", "service": "s3", "region": null})
+        );
+    }
+
+    #[test]
+    fn a_description_is_shown_unless_it_is_blank() {
+        let described = |text: &str| {
+            let description = Some(text.parse().unwrap());
+            let keys = remind(vec![StaleKey { description, ..old(None) }]).keys;
+            keys[0].description.as_ref().map(|line| line.as_str().to_owned())
+        };
+        assert_eq!(described("laptop <b>"), Some("laptop <b>".to_owned()));
+        assert_eq!(described(" "), None);
+        assert!(remind(vec![old(None)]).keys[0].description.is_none());
+    }
+
+    #[test]
+    fn a_key_that_is_used_or_may_be_is_rotated() {
+        assert_eq!(plan(vec![old(Some(used("2026-02-09T00:00:00Z")))]), [format!("rotate {OLD}")]);
+        assert_eq!(plan(vec![old(None)]), [format!("rotate {OLD}")]);
+    }
+
+    #[test]
+    fn a_key_that_was_never_used_is_deleted_and_not_rotated() {
+        assert_eq!(plan(vec![old(Some(LastUsed::Never))]), [format!("delete_unused {OLD}")]);
+        assert_eq!(
+            plan(vec![old(Some(LastUsed::Never)), young(Some(LastUsed::Never))]),
+            [format!("delete_unused {OLD}"), format!("delete_unused {YOUNG}")]
+        );
+    }
+
+    #[test]
+    fn an_unused_key_makes_room_for_the_new_one() {
+        let rotated = Some(used("2026-02-09T00:00:00Z"));
+        assert_eq!(
+            plan(vec![old(rotated.clone()), young(Some(LastUsed::Never))]),
+            [format!("delete_unused {YOUNG}"), format!("rotate {OLD}")]
+        );
+        assert_eq!(
+            plan(vec![old(Some(LastUsed::Never)), young(rotated)]),
+            [format!("delete_unused {OLD}"), format!("rotate {YOUNG}")]
+        );
+    }
+
+    #[test]
+    fn of_two_used_keys_the_one_used_longer_ago_makes_room() {
+        let (earlier, later) = (Some(used("2025-12-24T00:00:00Z")), Some(used("2026-02-09T00:00:00Z")));
+        let old_first = [format!("make_room {OLD}, use {YOUNG}"), format!("rotate {YOUNG}")];
+        let young_first = [format!("make_room {YOUNG}, use {OLD}"), format!("rotate {OLD}")];
+        assert_eq!(plan(vec![old(earlier.clone()), young(later.clone())]), old_first);
+        assert_eq!(plan(vec![old(later.clone()), young(earlier)]), young_first);
+        assert_eq!(plan(vec![old(None), young(None)]), old_first, "in doubt, the older");
+        assert_eq!(
+            plan(vec![old(later), young(None)]),
+            young_first,
+            "in doubt, the one that is not known to be used"
+        );
+    }
+
+    #[test]
+    fn commands_name_the_user_and_the_key() {
+        let reminder = remind(vec![old(None)]);
+        assert_eq!(reminder.commands.list_keys, "aws iam list-access-keys --user-name jane");
+        assert_eq!(reminder.commands.create_key, "aws iam create-access-key --user-name jane");
+        let commands = &reminder.tasks[0].commands;
+        assert_eq!(
+            [&commands.deactivate, &commands.last_used, &commands.delete],
+            [
+                "aws iam update-access-key --user-name jane --access-key-id AKIAIOSFODNN7EXAMPLE --status Inactive",
+                "aws iam get-access-key-last-used --access-key-id AKIAIOSFODNN7EXAMPLE",
+                "aws iam delete-access-key --user-name jane --access-key-id AKIAIOSFODNN7EXAMPLE",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_a_shell_would_read_otherwise_is_quoted() {
+        for plain in ["jane", "0jane", "jane.doe+keys@example.com", "a-b_c"] {
+            let command = named(plain).commands.list_keys;
+            assert_eq!(command, format!("aws iam list-access-keys --user-name {plain}"));
+        }
+        for special in ["-jane", "=jane", "@jane", "+jane", ".jane", "_jane", ",jane", "a,b", "a=b"] {
+            let command = named(special).commands.list_keys;
+            assert_eq!(command, format!("aws iam list-access-keys --user-name=\"{special}\""));
+        }
+    }
+
+    #[test]
+    fn links_lead_into_the_users_partition() {
+        let link = |partition| in_partition(partition, "jane").map(|links| (links.console, links.guide));
+        let guide = "IAM/latest/UserGuide/id-credentials-access-keys-update.html";
+        let page = "iam/home#/users/details/jane?section=security_credentials";
+        for (partition, console_host, guide_host) in [
+            ("aws", "console.aws.amazon.com", "docs.aws.amazon.com"),
+            ("aws-cn", "console.amazonaws.cn", "docs.amazonaws.cn/en_us"),
+            ("aws-us-gov", "console.amazonaws-us-gov.com", "docs.aws.amazon.com"),
+        ] {
+            let expected =
+                (format!("https://{console_host}/{page}"), format!("https://{guide_host}/{guide}"));
+            assert_eq!(link(partition), Some(expected), "{partition}");
+        }
+        assert_eq!(link("aws-eusc"), None);
+    }
+
+    #[test]
+    fn a_user_name_is_encoded_in_a_link() {
+        let links = in_partition("aws", "a.b-c_d+e=f,g@h").unwrap();
+        assert!(links.console.contains("/details/a.b-c_d%2Be%3Df%2Cg%40h?section"), "{}", links.console);
+    }
+
+    #[test]
+    fn an_address_as_support_contact_can_be_written_to_and_a_page_opened() {
+        assert_eq!(contact("cloud@example.com").text.as_str(), "cloud@example.com");
+        assert_eq!(contact("cloud@example.com").href.as_deref(), Some("mailto:cloud@example.com"));
+        assert_eq!(contact("a?b&c@example.com").href.as_deref(), Some("mailto:a%3Fb%26c@example.com"));
+        assert_eq!(contact("https://help.example.com/x").href.as_deref(), Some("https://help.example.com/x"));
+        for words in ["#cloud-help on Slack", "https://a b", "http://example.com", "javascript:alert(1)"] {
+            assert_eq!(contact(words), SupportContact { text: words.parse().unwrap(), href: None });
+        }
+        assert!(remind(vec![old(None)]).support_contact.is_none());
+    }
+
+    #[test]
+    fn only_a_redirected_reminder_says_whom_it_was_for() {
+        assert!(remind(vec![old(None)]).redirected_from.is_none());
+        let settings =
+            ReminderSettings { redirect_all_to: Some("pilot@example.org".parse().unwrap()), ..settings() };
+        let pilot = Reminder::new(&finding(vec![old(None)]), &settings);
+        assert_eq!(pilot.redirected_from.unwrap().as_str(), "jane.doe@example.com");
+    }
+
+    #[test]
+    fn the_next_reminder_is_counted_from_the_runs_day() {
+        let next = |days| {
+            let remind_every_days = NonZeroU32::new(days).unwrap();
+            let reminder = Reminder::new(
+                &finding(vec![old(None)]),
+                &ReminderSettings { remind_every_days, ..settings() },
+            );
+            reminder.next_reminder_on
+        };
+        assert_eq!(next(7), "8 March 2026");
+        assert_eq!(next(31), "1 April 2026");
+        assert!(!next(u32::MAX).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_has_one_task_and_each_can_be_done_in_its_turn(
+            uses in prop::collection::vec(prop_oneof![Just(None), Just(Some(LastUsed::Never)), Just(Some(used("2026-02-09T00:00:00Z")))], 1..=2)
+        ) {
+            let keys: Vec<_> = [OLD, YOUNG].into_iter().zip(uses).map(|(id, last_used)| key(id, "2025-01-01T00:00:00Z", last_used)).collect();
+            let tasks = remind(keys.clone()).tasks;
+            prop_assert_eq!(tasks.len(), keys.len());
+            for key in &keys {
+                prop_assert_eq!(tasks.iter().filter(|task| task.key_id == key.id).count(), 1);
+            }
+            // A new key is made at most once, and last, when at most one other is left.
+            for task in &tasks[..tasks.len() - 1] {
+                prop_assert_ne!(&task.action, &Action::Rotate);
+            }
+        }
+    }
+}

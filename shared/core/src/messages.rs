@@ -1,0 +1,409 @@
+//! What travels on the queues: JSON objects, one struct each.
+//!
+//! Unknown fields are ignored, so that a new version's messages can be read by the one before it; a missing or
+//! invalid field makes a message unreadable, and the error names it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::contact::Recipient;
+use crate::ids::{AccountId, RunId, UserArn, UserId, UserName};
+use crate::keys::StaleKey;
+
+/// How far ahead of the clock a live run may judge keys; more, and a slip in a date would mail everybody.
+const LIVE_AS_OF_LEEWAY: TimeDelta = TimeDelta::hours(24);
+
+/// How many keys a finding may hold. IAM allows two per user, and raises that for nobody.
+const MAX_KEYS: usize = 2;
+
+/// The run a message belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The version of the message.
+    pub v: Version,
+    /// For people to follow a run.
+    pub run_id: RunId,
+    /// The instant at which ages are judged, whatever the clock says.
+    pub as_of: DateTime<Utc>,
+    /// Whether owners are told.
+    pub mode: Mode,
+}
+
+/// The version of the messages; there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version;
+
+/// Whether owners are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They are.
+    Live,
+    /// Everything is done and counted but the mail itself.
+    DryRun,
+}
+
+/// An IAM user, as far as the pipeline needs to know one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The name, which a rename changes.
+    pub name: UserName,
+    /// The stable id.
+    pub id: UserId,
+    /// The ARN, which tells the partition.
+    pub arn: UserArn,
+    /// When the user was made.
+    pub created_at: DateTime<Utc>,
+    /// When they last signed in to the console; `None` if never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_last_used: Option<DateTime<Utc>>,
+}
+
+/// Asks the producer to list an account's users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanAccount {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The account to list.
+    pub account_id: AccountId,
+}
+
+/// Asks a worker to check one user's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckUser {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The account the user is in.
+    pub account_id: AccountId,
+    /// The user.
+    pub user: User,
+}
+
+/// Tells the notifier of an owner whose keys are too old.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleKeys {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The account the user is in.
+    pub account_id: AccountId,
+    /// The user.
+    pub user: User,
+    /// Whom to tell.
+    pub recipient: Recipient,
+    /// The stale keys, the oldest first; one or two.
+    #[serde(deserialize_with = "one_or_two_keys")]
+    pub keys: Vec<StaleKey>,
+    /// How many stages the oldest key has reached.
+    pub stage: u32,
+    /// When the keys were looked at.
+    pub checked_at: DateTime<Utc>,
+}
+
+/// Why a message cannot be used. Names the field, never its value: it goes into logs and dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMessage {
+    /// The text is not JSON.
+    #[error("not JSON")]
+    NotJson,
+    /// A field is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// A field does not hold what it should.
+    #[error("{0} is invalid")]
+    Invalid(String),
+    /// A live run would judge keys at a date that is not there yet.
+    #[error("as_of is more than 24 hours ahead, which only a dry run may ask for")]
+    AsOfAhead,
+}
+
+/// A message of the pipeline.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The run it belongs to.
+    fn run(&self) -> &Run;
+
+    /// The account it is about. Names the message's group on the queue, so that SQS keeps accounts fair.
+    fn account_id(&self) -> &AccountId;
+
+    /// The user it is about, where it is about one.
+    fn user(&self) -> Option<&User>;
+
+    /// Reads a message; `limit` says how far ahead its run may judge.
+    fn read(body: &str, limit: AsOfLimit) -> Result<Self, InvalidMessage> {
+        // The run's fields by themselves first: inside a flattened struct an error no longer knows its field.
+        limit.check(&parse::<Run>(body)?)?;
+        parse(body)
+    }
+}
+
+/// Implements [`Message`] for structs with the usual fields; `user` is an expression over `self`.
+macro_rules! message {
+    ($name:ident, |$this:ident| $user:expr) => {
+        impl Message for $name {
+            fn run(&self) -> &Run {
+                &self.run
+            }
+
+            fn account_id(&self) -> &AccountId {
+                &self.account_id
+            }
+
+            fn user(&self) -> Option<&User> {
+                let $this = self;
+                $user
+            }
+        }
+    };
+}
+
+message!(ScanAccount, |_this| None);
+message!(CheckUser, |this| Some(&this.user));
+message!(StaleKeys, |this| Some(&this.user));
+
+/// How far ahead of the clock a run may judge.
+#[derive(Debug, Clone, Copy)]
+pub enum AsOfLimit {
+    /// A live run at most a day ahead of this instant.
+    From(DateTime<Utc>),
+    /// Any run anywhere, for testbeds.
+    None,
+}
+
+impl AsOfLimit {
+    /// Whether `run` may be done.
+    pub fn check(self, run: &Run) -> Result<(), InvalidMessage> {
+        match self {
+            Self::From(now) if run.mode == Mode::Live && run.as_of > now + LIVE_AS_OF_LEEWAY => {
+                Err(InvalidMessage::AsOfAhead)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Run {
+    /// The run that judges keys as of `as_of`.
+    #[must_use]
+    pub fn at(as_of: DateTime<Utc>, mode: Mode) -> Self {
+        Self { v: Version, run_id: RunId::at(as_of), as_of, mode }
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            1 => Ok(Self),
+            _ => Err(D::Error::custom("v is not 1")),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
+    let mut deserializer = serde_json::Deserializer::from_str(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| describe(&error))?;
+    deserializer.end().map_err(|_| InvalidMessage::NotJson)?;
+    Ok(value)
+}
+
+/// Serde's own words quote the value, all but for a missing field.
+fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> InvalidMessage {
+    if !error.inner().is_data() {
+        return InvalidMessage::NotJson;
+    }
+    let text = error.inner().to_string();
+    match text.split_once(" at line") {
+        Some((missing, _)) if missing.starts_with("missing field") => {
+            InvalidMessage::Missing(missing.to_owned())
+        }
+        _ => match error.path().to_string().as_str() {
+            // The root, as the path has it.
+            "." => InvalidMessage::Invalid("the message".to_owned()),
+            field => InvalidMessage::Invalid(field.to_owned()),
+        },
+    }
+}
+
+fn one_or_two_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StaleKey>, D::Error> {
+    let keys = Vec::deserialize(deserializer)?;
+    if keys.is_empty() || keys.len() > MAX_KEYS {
+        return Err(D::Error::custom("keys does not hold one or two keys"));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-01T06:00:00Z".parse().unwrap()
+    }
+
+    fn stale_keys() -> Value {
+        json!({
+            "v": 1, "run_id": "2026-03-01T06:00:00Z", "as_of": "2026-03-01T06:00:00Z", "mode": "live",
+            "account_id": "123456789012",
+            "user": {
+                "name": "jane", "id": "AIDAAAAAAAAAAAAAAAAAA", "arn": "arn:aws:iam::123456789012:user/jane",
+                "created_at": "2024-01-01T00:00:00Z", "password_last_used": "2026-02-01T00:00:00Z"
+            },
+            "recipient": {"to": "jane@example.com", "found_by": "tag"},
+            "keys": [{
+                "id": "AKIAAAAAAAAAAAAAAAAA", "created_at": "2025-01-01T00:00:00Z", "age_days": 424,
+                "last_used": {"at": {"at": "2026-02-01T00:00:00Z", "service": "s3", "region": "eu-west-1"}},
+                "description": "laptop"
+            }],
+            "stage": 1, "checked_at": "2026-03-01T06:00:10Z"
+        })
+    }
+
+    fn read(message: &Value) -> Result<StaleKeys, InvalidMessage> {
+        StaleKeys::read(&message.to_string(), AsOfLimit::From(now()))
+    }
+
+    fn read_with(path: &str, value: Value) -> Result<StaleKeys, InvalidMessage> {
+        let mut message = stale_keys();
+        *message.pointer_mut(path).unwrap() = value;
+        read(&message)
+    }
+
+    fn without(path: &str, field: &str) -> Result<StaleKeys, InvalidMessage> {
+        let mut message = stale_keys();
+        message.pointer_mut(path).unwrap().as_object_mut().unwrap().remove(field);
+        read(&message)
+    }
+
+    #[test]
+    fn a_finding_has_the_fields_of_the_contract() {
+        let finding = read(&stale_keys()).unwrap();
+        assert_eq!(serde_json::to_value(&finding).unwrap(), stale_keys());
+        assert_eq!(finding.run(), &Run::at(now(), Mode::Live));
+        assert_eq!(finding.account_id().as_str(), "123456789012");
+        assert_eq!(finding.user().unwrap().name.as_str(), "jane");
+    }
+
+    #[test]
+    fn a_scan_is_about_an_account_and_a_check_about_a_user() {
+        let finding = stale_keys();
+        let limit = AsOfLimit::From(now());
+        let scan = ScanAccount::read(&finding.to_string(), limit).unwrap();
+        assert_eq!((scan.account_id().as_str(), scan.user()), ("123456789012", None));
+        let check = CheckUser::read(&finding.to_string(), limit).unwrap();
+        assert_eq!(check.account_id().as_str(), "123456789012");
+        assert_eq!(check.user().unwrap().id.as_str(), "AIDAAAAAAAAAAAAAAAAAA");
+        assert_eq!(check.run().run_id.as_str(), "2026-03-01T06:00:00Z");
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let mut message = stale_keys();
+        message["later"] = json!({"deep": [1, 2]});
+        message["user"]["later"] = json!(1);
+        assert_eq!(read(&message), read(&stale_keys()));
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        for field in
+            ["v", "run_id", "as_of", "mode", "account_id", "user", "recipient", "keys", "stage", "checked_at"]
+        {
+            let error = without("", field).unwrap_err();
+            assert_eq!(error.to_string(), format!("missing field `{field}`"));
+        }
+        assert_eq!(without("/user", "arn").unwrap_err().to_string(), "missing field `arn`");
+        assert!(without("/user", "password_last_used").is_ok());
+    }
+
+    #[test]
+    fn an_invalid_field_is_named_and_its_value_is_not_shown() {
+        for (pointer, path, value) in [
+            ("/v", "v", json!(2)),
+            ("/v", "v", json!("1")),
+            ("/run_id", "run_id", json!("")),
+            ("/as_of", "as_of", json!("yesterday")),
+            ("/mode", "mode", json!("jane@example.com")),
+            ("/account_id", "account_id", json!("jane@example.com")),
+            ("/user/name", "user.name", json!("<b>")),
+            ("/user/id", "user.id", json!("x")),
+            ("/user/arn", "user.arn", json!("arn:aws:iam::1:user/jane")),
+            ("/recipient/to", "recipient.to", json!("jane@example.com\nBcc: all@example.com")),
+            ("/recipient/found_by", "recipient.found_by", json!("guess")),
+            ("/keys/0/id", "keys[0].id", json!("AKIA")),
+            ("/keys/0/age_days", "keys[0].age_days", json!(-1)),
+            ("/keys/0/description", "keys[0].description", json!("a\nb")),
+            ("/keys", "keys", json!([])),
+            ("/keys", "keys", json!({"a": 1})),
+            ("/stage", "stage", json!("jane@example.com")),
+            ("/checked_at", "checked_at", json!(1)),
+        ] {
+            assert_eq!(read_with(pointer, value).unwrap_err(), InvalidMessage::Invalid(path.to_owned()));
+        }
+        assert_eq!(InvalidMessage::Invalid("stage".to_owned()).to_string(), "stage is invalid");
+    }
+
+    #[test]
+    fn a_finding_holds_at_most_two_keys() {
+        let key = stale_keys()["keys"][0].clone();
+        assert!(read_with("/keys", json!([key, key])).is_ok());
+        assert!(read_with("/keys", json!([key, key, key])).is_err());
+    }
+
+    #[test]
+    fn what_is_not_json_is_said_to_be_not_json() {
+        let deep = "[".repeat(100_000);
+        let trailing = format!("{} x", stale_keys());
+        for body in ["", "{", "hello", &trailing] {
+            let error = StaleKeys::read(body, AsOfLimit::None).unwrap_err();
+            assert!(matches!(error, InvalidMessage::NotJson), "{error}");
+        }
+        let error = StaleKeys::read("null", AsOfLimit::None).unwrap_err();
+        assert_eq!(error.to_string(), "the message is invalid");
+        for body in [deep.as_str(), "[]", "null", "\"hello\"", "1"] {
+            assert!(StaleKeys::read(body, AsOfLimit::None).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn only_a_dry_run_or_a_testbed_judges_more_than_a_day_ahead() {
+        let ahead = |delta: TimeDelta| json!((now() + delta).to_rfc3339());
+        assert!(read_with("/as_of", ahead(TimeDelta::hours(24))).is_ok());
+        let later = TimeDelta::hours(24) + TimeDelta::seconds(1);
+        assert_eq!(read_with("/as_of", ahead(later)).unwrap_err(), InvalidMessage::AsOfAhead);
+
+        let mut message = stale_keys();
+        message["as_of"] = ahead(TimeDelta::days(365));
+        assert!(StaleKeys::read(&message.to_string(), AsOfLimit::None).is_ok());
+        message["mode"] = json!("dry_run");
+        assert!(read(&message).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_whatever_brings_a_reader_down(body in ".{0,200}") {
+            prop_assert!(StaleKeys::read(&body, AsOfLimit::None).is_err());
+        }
+
+        #[test]
+        fn a_message_with_anything_in_a_field_is_read_or_refused_by_name(
+            field in prop::sample::select(vec!["v", "run_id", "as_of", "mode", "account_id", "stage", "checked_at"]),
+            text in ".{0,40}",
+        ) {
+            match read_with(&format!("/{field}"), json!(text)) {
+                Ok(read) => prop_assert_eq!(&serde_json::to_value(read).unwrap()["v"], &json!(1)),
+                Err(InvalidMessage::AsOfAhead) => prop_assert_eq!(field, "as_of"),
+                Err(error) => prop_assert_eq!(error, InvalidMessage::Invalid(field.to_owned())),
+            }
+        }
+    }
+}
