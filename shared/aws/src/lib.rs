@@ -1,0 +1,10 @@
+//! The domain's ports on AWS: one file per service. The only place that names `aws_sdk_*`.
+
+mod failure;
+pub mod iam;
+pub mod sdk;
+pub mod ses;
+pub mod sqs;
+
+#[cfg(test)]
+mod replay;

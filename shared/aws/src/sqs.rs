@@ -1,0 +1,236 @@
+//! SQS: messages to the next function, and dead letters.
+
+use std::marker::PhantomData;
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::messages::Message;
+use keynudge_core::ports::{DeadLetter, DeadLetters, Outbox};
+
+use crate::failure::{call_failed, class_of, not_built};
+
+const SEND: &str = "sqs:SendMessage";
+
+/// The queues, through one client.
+#[derive(Debug, Clone)]
+pub struct Sqs {
+    client: Client,
+}
+
+impl Sqs {
+    /// SQS with `config`'s credentials.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// The queue at `queue_url`, for messages of type `M`.
+    #[must_use]
+    pub fn outbox<M>(&self, queue_url: String) -> SqsOutbox<M> {
+        SqsOutbox { client: self.client.clone(), queue_url, messages: PhantomData }
+    }
+
+    /// The dead-letter queue at `queue_url`, written to by `function`.
+    #[must_use]
+    pub fn dead_letters(&self, queue_url: String, function: &'static str) -> SqsDeadLetters {
+        SqsDeadLetters { client: self.client.clone(), queue_url, function }
+    }
+}
+
+/// The queue for messages of type `M`.
+#[derive(Debug, Clone)]
+pub struct SqsOutbox<M> {
+    client: Client,
+    queue_url: String,
+    messages: PhantomData<fn(M)>,
+}
+
+impl<M: Message> Outbox<M> for SqsOutbox<M> {
+    async fn send(&self, messages: &[&M]) -> Vec<Result<(), CallFailed>> {
+        match self.send_batch(messages).await {
+            Ok(answer) => (0..messages.len()).map(|position| result(position, &answer)).collect(),
+            Err(error) => vec![Err(error); messages.len()],
+        }
+    }
+}
+
+impl<M: Message> SqsOutbox<M> {
+    async fn send_batch(&self, messages: &[&M]) -> Result<SendMessageBatchOutput, CallFailed> {
+        let entries = messages.iter().enumerate().map(|(position, message)| entry(position, *message));
+        self.client
+            .send_message_batch()
+            .queue_url(&self.queue_url)
+            .set_entries(Some(entries.collect::<Result<_, _>>()?))
+            .send()
+            .await
+            .map_err(|error| call_failed(SEND, error))
+    }
+}
+
+/// A message's entry; its id is its position. The group is the account, so that SQS's fair queues can keep one
+/// account's backlog from delaying the others.
+fn entry<M: Message>(position: usize, message: &M) -> Result<SendMessageBatchRequestEntry, CallFailed> {
+    SendMessageBatchRequestEntry::builder()
+        .id(position.to_string())
+        .message_body(serde_json::to_string(message).map_err(|error| not_built(SEND, error))?)
+        .message_group_id(message.account_id().as_str())
+        .build()
+        .map_err(|error| not_built(SEND, error))
+}
+
+/// What became of the entry at `position`. An answer of 200 can hold failures; an entry it does not mention was not
+/// taken either.
+fn result(position: usize, answer: &SendMessageBatchOutput) -> Result<(), CallFailed> {
+    let id = position.to_string();
+    if answer.successful.iter().any(|entry| entry.id == id) {
+        return Ok(());
+    }
+    let (class, code) = match answer.failed.iter().find(|entry| entry.id == id) {
+        Some(entry) => {
+            let status = if entry.sender_fault { 400 } else { 500 };
+            (class_of(&entry.code, "", status), entry.code.clone())
+        }
+        None => (FailureClass::Retry, "unanswered".to_owned()),
+    };
+    Err(CallFailed { call: SEND, class, code, source: None })
+}
+
+/// A dead-letter queue that a function writes to itself, so that each letter carries its reason.
+#[derive(Debug, Clone)]
+pub struct SqsDeadLetters {
+    client: Client,
+    queue_url: String,
+    function: &'static str,
+}
+
+impl DeadLetters for SqsDeadLetters {
+    async fn put(&self, letter: &DeadLetter) -> Result<(), CallFailed> {
+        let attributes = [
+            ("reason", letter.reason.to_owned()),
+            ("detail", letter.detail.clone()),
+            ("function", self.function.to_owned()),
+            ("attempts", letter.attempts.to_string()),
+            ("failed_at", letter.failed_at.to_rfc3339()),
+        ];
+        let mut call = self
+            .client
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(&letter.body)
+            .set_message_group_id(letter.group.clone());
+        // SQS refuses an attribute without a value.
+        for (name, value) in attributes.into_iter().filter(|(_, value)| !value.is_empty()) {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            call = call.message_attributes(name, value.map_err(|error| not_built(SEND, error))?);
+        }
+        call.send().await.map(drop).map_err(|error| call_failed(SEND, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, Utc};
+    use keynudge_core::messages::{Mode, Run, ScanAccount};
+    use serde_json::{Value, json};
+
+    use crate::replay::{answers, config, requests};
+
+    const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012/queue";
+
+    fn as_of() -> DateTime<Utc> {
+        "2026-03-01T06:00:00Z".parse().unwrap()
+    }
+
+    fn scan(account: &str) -> ScanAccount {
+        ScanAccount { run: Run::at(as_of(), Mode::Live), account_id: account.parse().unwrap() }
+    }
+
+    fn codes(results: &[Result<(), CallFailed>]) -> Vec<Option<(FailureClass, &str)>> {
+        results
+            .iter()
+            .map(|result| result.as_ref().err().map(|error| (error.class, error.code.as_str())))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_batch_carries_each_message_in_its_accounts_group() {
+        let client =
+            answers([(200, r#"{"Successful":[{"Id":"0","MessageId":"a","MD5OfMessageBody":"x"}]}"#)]);
+        let queue = Sqs::new(&config(client.clone()).await).outbox(QUEUE.to_owned());
+        let scan = scan("123456789012");
+        queue.send(&[&scan]).await;
+        let [(_, body)] = requests(&client).try_into().unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["QueueUrl"], QUEUE);
+        let entry = &body["Entries"][0];
+        assert_eq!((&entry["Id"], &entry["MessageGroupId"]), (&json!("0"), &json!("123456789012")));
+        let message: ScanAccount = serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap();
+        assert_eq!(message, scan);
+    }
+
+    #[tokio::test]
+    async fn each_message_is_told_what_became_of_it() {
+        let answer = r#"{
+            "Successful": [{"Id": "2", "MessageId": "a", "MD5OfMessageBody": "b4e6d0c8"}],
+            "Failed": [
+                {"Id": "0", "SenderFault": false, "Code": "InternalError"},
+                {"Id": "1", "SenderFault": true, "Code": "InvalidMessageContents"},
+                {"Id": "4", "SenderFault": true, "Code": "AccessDenied"}
+            ]
+        }"#;
+        let client = answers([(200, answer)]);
+        let queue = Sqs::new(&config(client).await).outbox(QUEUE.to_owned());
+        let scans: Vec<_> = (0..5).map(|i| scan(&format!("{i:012}"))).collect();
+        let results = queue.send(&scans.iter().collect::<Vec<_>>()).await;
+        assert_eq!(
+            codes(&results),
+            [
+                Some((FailureClass::Retry, "InternalError")),
+                Some((FailureClass::Never, "InvalidMessageContents")),
+                None,
+                Some((FailureClass::Retry, "unanswered")),
+                Some((FailureClass::Operator, "AccessDenied")),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_fails_every_message_of_it() {
+        let denied = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
+        let queue = Sqs::new(&config(answers([(403, denied)])).await).outbox(QUEUE.to_owned());
+        let scan = scan("123456789012");
+        let results = queue.send(&[&scan, &scan]).await;
+        assert_eq!(codes(&results), [Some((FailureClass::Operator, "AccessDeniedException")); 2]);
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_is_the_message_with_its_reason() {
+        let client = answers([(200, r#"{"MessageId":"a"}"#)]);
+        let letters = Sqs::new(&config(client.clone()).await).dead_letters(QUEUE.to_owned(), "worker");
+        let letter = DeadLetter {
+            body: "{".to_owned(),
+            group: Some("123456789012".to_owned()),
+            reason: "invalid_message",
+            detail: "not JSON".to_owned(),
+            attempts: 3,
+            failed_at: as_of(),
+        };
+        letters.put(&letter).await.unwrap();
+        let [(_, body)] = requests(&client).try_into().unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&body["MessageBody"], &body["MessageGroupId"]), (&json!("{"), &json!("123456789012")));
+        for (name, value) in [
+            ("reason", "invalid_message"),
+            ("detail", "not JSON"),
+            ("function", "worker"),
+            ("attempts", "3"),
+            ("failed_at", "2026-03-01T06:00:00+00:00"),
+        ] {
+            assert_eq!(body["MessageAttributes"][name]["StringValue"], value, "{name}");
+        }
+    }
+}
