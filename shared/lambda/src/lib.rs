@@ -1,0 +1,17 @@
+//! What every function does around its handler.
+//!
+//! * [`function`]: logging, and one invocation after the other
+//! * [`vars`]: settings from the environment, each error naming its variable
+//! * [`deadline`]: how much time an invocation has left
+//! * [`records`]: a batch of queue records, each done, given back or given up by itself
+//! * [`outgoing`]: many messages to a queue, repeating just what was refused
+//! * [`metrics`]: what is counted, as CloudWatch's embedded metric format
+//! * [`clock`]: the wall clock, passed in so that tests can stop it
+
+pub mod clock;
+pub mod deadline;
+pub mod function;
+pub mod metrics;
+pub mod outgoing;
+pub mod records;
+pub mod vars;

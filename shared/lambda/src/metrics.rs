@@ -1,0 +1,192 @@
+//! What is counted. One line per invocation in CloudWatch's embedded metric format, on standard output: Lambda
+//! makes metrics of it, and no call is needed.
+//!
+//! The one dimension is the deployment (the stack); ids would make a metric of their own each.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use keynudge_core::audience::SkipReason;
+use serde_json::{Map, Value, json};
+
+/// The namespace the metrics appear in.
+pub const NAMESPACE: &str = "Keynudge";
+
+/// Declares the metrics, each with the name it has in CloudWatch.
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Something that is counted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Metric {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Metric {
+            /// The metric's name in CloudWatch.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Accounts whose users were all listed and enqueued. Its absence is what the "did not run" alarm waits for.
+    ScansCompleted,
+    /// Users that `iam:ListUsers` returned.
+    UsersListed,
+    /// Users among them who are not what IAM says its users are, and cannot be checked.
+    UsersUnreadable,
+    /// Users put on the users queue.
+    UsersEnqueued,
+    /// Users skipped because they never signed in to the console.
+    UsersSkippedNeverSignedIn,
+    /// Users skipped because their path does not start with the prefix.
+    UsersSkippedOutsidePath,
+    /// Users with stale keys skipped because they lack the contact tag.
+    UsersSkippedNotTagged,
+    /// Users who were checked, those who were gone by then included.
+    UsersChecked,
+    /// Users who were deleted between listing and checking.
+    UsersGone,
+    /// Users with at least one stale key, those included who are exempt, without contact or lack the contact tag.
+    StaleOwners,
+    /// Stale owners who are exempt for now.
+    Exempt,
+    /// Exemption tags that hold no date, and exempt nobody.
+    ExemptionsInvalid,
+    /// Stale owners for whom no address was found.
+    WithoutContact,
+    /// Addresses passed over: not an address, or a domain that is not allowed.
+    ContactsPassedOver,
+    /// Stale keys whose last use could not be read; their mail says so.
+    LastUsedUnreadable,
+    /// Mails that SES took.
+    MailsSent,
+    /// Mails that a dry run would have sent.
+    MailsNotSentDryRun,
+    /// Attempts to send that failed; all but dead letters are tried again.
+    MailsFailed,
+    /// Records given back to their queue, to be delivered again.
+    RecordsGivenBack,
+    /// Records given up and put in a dead-letter queue.
+    DeadLetters,
+}
+
+impl From<SkipReason> for Metric {
+    fn from(reason: SkipReason) -> Self {
+        match reason {
+            SkipReason::NeverSignedIn => Self::UsersSkippedNeverSignedIn,
+            SkipReason::OutsidePath => Self::UsersSkippedOutsidePath,
+            SkipReason::NotTagged => Self::UsersSkippedNotTagged,
+        }
+    }
+}
+
+/// The counts of one invocation.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    counts: RefCell<BTreeMap<Metric, u64>>,
+}
+
+impl Metrics {
+    /// Adds one to `metric`.
+    pub fn count(&self, metric: Metric) {
+        self.add(metric, 1);
+    }
+
+    /// Adds `n` to `metric`; adding nothing makes it appear as 0.
+    pub fn add(&self, metric: Metric, n: usize) {
+        *self.counts.borrow_mut().entry(metric).or_default() += n as u64;
+    }
+
+    /// Adds all that `other` has come to.
+    pub fn merge(&self, other: &Self) {
+        let mut counts = self.counts.borrow_mut();
+        for (&metric, n) in other.counts.borrow().iter() {
+            *counts.entry(metric).or_default() += n;
+        }
+    }
+
+    /// What `metric` has come to.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> u64 {
+        self.counts.borrow().get(&metric).copied().unwrap_or(0)
+    }
+
+    /// Writes the line, unless nothing was counted.
+    pub fn write(&self, deployment: &str, at: DateTime<Utc>, mut out: impl Write) -> io::Result<()> {
+        let counts = self.counts.borrow();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let definitions: Vec<Value> =
+            counts.keys().map(|metric| json!({"Name": metric.name(), "Unit": "Count"})).collect();
+        let values: Map<String, Value> =
+            counts.iter().map(|(metric, count)| (metric.name().to_owned(), json!(count))).collect();
+        let mut line = json!({
+            "_aws": {
+                "Timestamp": at.timestamp_millis(),
+                "CloudWatchMetrics": [
+                    {"Namespace": NAMESPACE, "Dimensions": [["Deployment"]], "Metrics": definitions},
+                ],
+            },
+            "Deployment": deployment,
+        });
+        if let Some(line) = line.as_object_mut() {
+            line.extend(values);
+        }
+        writeln!(out, "{line}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(metrics: &Metrics) -> String {
+        let mut out = Vec::new();
+        metrics.write("keys", "2026-03-01T06:00:00Z".parse().unwrap(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn counts_are_one_line_in_the_embedded_metric_format() {
+        let metrics = Metrics::default();
+        metrics.count(Metric::UsersChecked);
+        metrics.add(Metric::UsersChecked, 2);
+        metrics.add(Metric::StaleOwners, 0);
+        let line = written(&metrics);
+        assert_eq!(line.matches('\n').count(), 1);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "_aws": {
+                    "Timestamp": 1_772_344_800_000_u64,
+                    "CloudWatchMetrics": [{
+                        "Namespace": "Keynudge",
+                        "Dimensions": [["Deployment"]],
+                        "Metrics": [
+                            {"Name": "UsersChecked", "Unit": "Count"},
+                            {"Name": "StaleOwners", "Unit": "Count"},
+                        ],
+                    }],
+                },
+                "Deployment": "keys",
+                "UsersChecked": 3,
+                "StaleOwners": 0,
+            })
+        );
+    }
+
+    #[test]
+    fn nothing_counted_is_nothing_written() {
+        assert_eq!(written(&Metrics::default()), "");
+    }
+}

@@ -1,0 +1,181 @@
+//! Settings from the environment, each error naming its variable.
+
+use std::fmt::{self, Display};
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use keynudge_core::contact::AllowedDomains;
+use keynudge_core::ids::{AccountId, Domain, EmailAddress};
+use keynudge_core::messages::AsOfLimit;
+
+use crate::clock::Clock;
+
+/// Where settings are looked up by name. A setting that is empty counts as not set, so that a template can pass on
+/// a parameter that was left out.
+pub struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+/// A setting that cannot be used. Its value is not repeated: it may be an address.
+#[derive(PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct InvalidVar {
+    name: &'static str,
+    problem: String,
+}
+
+/// As Rust prints the error that ends `main`.
+impl fmt::Debug for InvalidVar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl InvalidVar {
+    /// `name` cannot be used because of `problem`.
+    pub fn new(name: &'static str, problem: impl Display) -> Self {
+        Self { name, problem: problem.to_string() }
+    }
+}
+
+impl<'a> Vars<'a> {
+    /// Looks settings up with `lookup`; a function passes its environment, a test a table.
+    #[must_use]
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self(lookup)
+    }
+
+    /// A setting that may be left out.
+    pub fn optional<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<Option<T>, InvalidVar> {
+        let value = (self.0)(name).filter(|value| !value.is_empty());
+        value.map(|value| value.parse().map_err(|error| InvalidVar::new(name, error))).transpose()
+    }
+
+    /// A setting that has to be there.
+    pub fn required<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, InvalidVar> {
+        self.optional(name)?.ok_or_else(|| InvalidVar::new(name, "is not set"))
+    }
+
+    /// A comma-separated list; empty where it is left out.
+    pub fn list<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<Vec<T>, InvalidVar> {
+        let list: String = self.optional(name)?.unwrap_or_default();
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(|entry| entry.parse().map_err(|error| InvalidVar::new(name, error))).collect()
+    }
+
+    /// `ACCOUNT_ID`: the account the function runs in.
+    pub fn account_id(&self) -> Result<AccountId, InvalidVar> {
+        self.required("ACCOUNT_ID")
+    }
+
+    /// `ALERT_AFTER_DAYS`: the age from which a key is stale.
+    pub fn alert_after_days(&self) -> Result<NonZeroU32, InvalidVar> {
+        self.required("ALERT_AFTER_DAYS")
+    }
+
+    /// `SENDER`: the address reminders come from.
+    pub fn sender(&self) -> Result<EmailAddress, InvalidVar> {
+        self.required("SENDER")
+    }
+
+    /// `ALLOWED_DOMAINS`: where mail may go; the sender's own domain where it is left out.
+    pub fn allowed_domains(&self) -> Result<AllowedDomains, InvalidVar> {
+        let domains: Vec<Domain> = self.list("ALLOWED_DOMAINS")?;
+        Ok(AllowedDomains::new(if domains.is_empty() { vec![self.sender()?.domain()] } else { domains }))
+    }
+
+    /// `ALLOW_AS_OF`: whether a live run may judge keys at any date, as testbeds do.
+    pub fn as_of_rule(&self) -> Result<AsOfRule, InvalidVar> {
+        Ok(if self.optional("ALLOW_AS_OF")?.unwrap_or(false) { AsOfRule::Any } else { AsOfRule::NotAhead })
+    }
+}
+
+/// Which instants a live run may judge keys at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOfRule {
+    /// At most a day ahead of the clock.
+    NotAhead,
+    /// Any.
+    Any,
+}
+
+impl AsOfRule {
+    /// The rule's limit now.
+    #[must_use]
+    pub fn limit(self, clock: Clock) -> AsOfLimit {
+        match self {
+            Self::NotAhead => AsOfLimit::From(clock()),
+            Self::Any => AsOfLimit::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<T>(vars: &[(&str, &str)], read: impl FnOnce(Vars<'_>) -> T) -> T {
+        let lookup =
+            |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        read(Vars::new(&lookup))
+    }
+
+    fn error<T>(result: Result<T, InvalidVar>) -> String {
+        result.map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_setting_is_not_set() {
+        with(&[("SENDER", ""), ("ALERT_AFTER_DAYS", "")], |vars| {
+            assert_eq!(error(vars.sender()), "SENDER: is not set");
+            assert_eq!(vars.optional::<u32>("ALERT_AFTER_DAYS"), Ok(None));
+        });
+    }
+
+    #[test]
+    fn an_error_names_the_variable_and_keeps_the_value_to_itself() {
+        with(
+            &[
+                ("SENDER", "jane"),
+                ("ALERT_AFTER_DAYS", "0"),
+                ("ALLOWED_DOMAINS", "a.test,B"),
+                ("ALLOW_AS_OF", "maybe"),
+            ],
+            |vars| {
+                assert_eq!(error(vars.sender()), "SENDER: not a mail address");
+                assert_eq!(
+                    error(vars.alert_after_days()),
+                    "ALERT_AFTER_DAYS: number would be zero for non-zero type"
+                );
+                assert_eq!(error(vars.allowed_domains()), "ALLOWED_DOMAINS: not a mail domain");
+                assert!(error(vars.as_of_rule()).starts_with("ALLOW_AS_OF: "));
+            },
+        );
+    }
+
+    #[test]
+    fn a_list_forgives_blanks() {
+        with(&[("DAYS", "90, 120 ,,180")], |vars| {
+            assert_eq!(vars.list::<u32>("DAYS"), Ok(vec![90, 120, 180]));
+            assert_eq!(vars.list::<u32>("OTHER"), Ok(vec![]));
+        });
+    }
+
+    #[test]
+    fn mail_may_go_to_the_senders_domain_unless_others_are_named() {
+        let own: EmailAddress = "a@example.com".parse().unwrap();
+        let other: EmailAddress = "a@example.org".parse().unwrap();
+        with(&[("SENDER", "keys@example.com")], |vars| {
+            let allowed = vars.allowed_domains().unwrap();
+            assert_eq!((allowed.allow(&own), allowed.allow(&other)), (true, false));
+        });
+        with(&[("SENDER", "keys@example.com"), ("ALLOWED_DOMAINS", "example.org")], |vars| {
+            let allowed = vars.allowed_domains().unwrap();
+            assert_eq!((allowed.allow(&own), allowed.allow(&other)), (false, true));
+        });
+    }
+
+    #[test]
+    fn only_a_testbed_judges_ahead() {
+        with(&[], |vars| assert_eq!(vars.as_of_rule(), Ok(AsOfRule::NotAhead)));
+        with(&[("ALLOW_AS_OF", "true")], |vars| assert_eq!(vars.as_of_rule(), Ok(AsOfRule::Any)));
+    }
+}
