@@ -1,0 +1,92 @@
+//! The producer's settings.
+
+use keynudge_core::audience::{Audience, PathPrefix};
+use keynudge_core::ids::AccountId;
+use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
+
+/// All settings. `README.md` describes each variable.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) deployment: String,
+    pub(crate) accounts_queue_url: String,
+    pub(crate) accounts_dead_letter_queue_url: String,
+    pub(crate) users_queue_url: String,
+    pub(crate) rules: Rules,
+}
+
+/// The settings that decide about users and runs.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) account_id: AccountId,
+    pub(crate) audience: Audience,
+    pub(crate) path_prefix: PathPrefix,
+    pub(crate) as_of: AsOfRule,
+}
+
+impl Config {
+    pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
+        Ok(Self {
+            deployment: vars.required("DEPLOYMENT")?,
+            accounts_queue_url: vars.required("ACCOUNTS_QUEUE_URL")?,
+            accounts_dead_letter_queue_url: vars.required("ACCOUNTS_DEAD_LETTER_QUEUE_URL")?,
+            users_queue_url: vars.required("USERS_QUEUE_URL")?,
+            rules: Rules {
+                account_id: vars.account_id()?,
+                audience: vars.required("AUDIENCE")?,
+                path_prefix: vars.optional("PATH_PREFIX")?.unwrap_or_default(),
+                as_of: vars.as_of_rule()?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keynudge_testing::settings;
+
+    const ALL: [(&str, &str); 8] = [
+        ("DEPLOYMENT", "keys"),
+        ("ACCOUNTS_QUEUE_URL", "https://sqs/accounts"),
+        ("ACCOUNTS_DEAD_LETTER_QUEUE_URL", "https://sqs/accounts-dead"),
+        ("USERS_QUEUE_URL", "https://sqs/users"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("AUDIENCE", "all"),
+        ("PATH_PREFIX", "/people/"),
+        ("ALLOW_AS_OF", "true"),
+    ];
+
+    /// What the settings come to, with `name` set to `value` instead.
+    fn config_with(name: &str, value: &str) -> Result<Config, String> {
+        Config::from_vars(&Vars::new(&settings(&ALL, name, value))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_setting_arrives_where_it_belongs() {
+        let config = config_with("", "").unwrap();
+        let urls =
+            [&config.accounts_queue_url, &config.accounts_dead_letter_queue_url, &config.users_queue_url];
+        assert_eq!(urls, ["https://sqs/accounts", "https://sqs/accounts-dead", "https://sqs/users"]);
+        assert_eq!((config.deployment.as_str(), config.rules.account_id.as_str()), ("keys", "123456789012"));
+        assert_eq!((config.rules.audience, config.rules.as_of), (Audience::All, AsOfRule::Any));
+        assert_eq!(config.rules.path_prefix, "/people/".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_required_is_asked_for_by_name() {
+        for (name, _) in &ALL[..6] {
+            assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_out_has_a_default() {
+        assert_eq!(config_with("PATH_PREFIX", "").unwrap().rules.path_prefix, PathPrefix::default());
+        assert_eq!(config_with("ALLOW_AS_OF", "").unwrap().rules.as_of, AsOfRule::NotAhead);
+    }
+
+    #[test]
+    fn a_path_prefix_without_a_slash_would_skip_everybody_and_is_refused() {
+        assert_eq!(config_with("PATH_PREFIX", "people/").unwrap_err(), "PATH_PREFIX: does not begin with /");
+    }
+}

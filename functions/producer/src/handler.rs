@@ -1,0 +1,381 @@
+//! Turns a schedule into one scan per account, and a scan into one message per user.
+//!
+//! Every step can be repeated. A schedule that fires twice, or a scan that is done again, enqueues users a second
+//! time, and they are checked a second time; who is mailed is decided by the notifier.
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use chrono::{DateTime, Utc};
+use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount};
+use keynudge_core::ports::{DeadLetters, ListedUser, Outbox, UserDirectory};
+use keynudge_lambda::clock::Clock;
+use keynudge_lambda::deadline::Deadline;
+use keynudge_lambda::metrics::{Metric, Metrics};
+use keynudge_lambda::outgoing::send_all;
+use keynudge_lambda::records::{self, Failure, Reason};
+use lambda_runtime::Error;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::config::Rules;
+
+/// What EventBridge Scheduler replaces by the scheduled time. Emulators and people leave it as it is: it means now.
+const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
+
+/// A page is only asked for with this much time left: for the call (20 s at most) and for sending its 1,000 users.
+const TIME_FOR_A_PAGE: Duration = Duration::from_secs(40);
+
+/// More pages than an account can have: five full ones hold the 5,000 users that IAM allows, but pages may come short.
+const MAX_PAGES: usize = 1_000;
+
+/// The producer, over its ports.
+pub(crate) struct Producer<D, A, U, L> {
+    pub(crate) directory: D,
+    pub(crate) accounts: A,
+    pub(crate) users: U,
+    pub(crate) dead_letters: L,
+    pub(crate) rules: Rules,
+    pub(crate) clock: Clock,
+}
+
+/// What the producer is invoked with.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) enum Trigger {
+    /// The schedule, or a person: start a run.
+    Schedule(Schedule),
+    /// The accounts queue: scan accounts.
+    Records(SqsEvent),
+}
+
+/// Starts a run.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Schedule {
+    /// The instant to judge keys at; now, where it is left out.
+    as_of: Option<String>,
+    mode: Mode,
+}
+
+impl TryFrom<Value> for Trigger {
+    type Error = serde_json::Error;
+
+    fn try_from(event: Value) -> Result<Self, serde_json::Error> {
+        if event.get("Records").is_some() {
+            serde_json::from_value(event).map(Self::Records)
+        } else {
+            serde_json::from_value(event).map(Self::Schedule)
+        }
+    }
+}
+
+impl<D, A, U, L> Producer<D, A, U, L>
+where
+    D: UserDirectory,
+    A: Outbox<ScanAccount>,
+    U: Outbox<CheckUser>,
+    L: DeadLetters,
+{
+    /// Starts a run (no answer), or scans the accounts of a batch (the answer for SQS).
+    pub(crate) async fn handle(
+        &self,
+        trigger: Trigger,
+        deadline: Deadline,
+        metrics: &Metrics,
+    ) -> Result<Option<SqsBatchResponse>, Error> {
+        match trigger {
+            Trigger::Schedule(schedule) => self.start(&schedule).await.map(|()| None),
+            Trigger::Records(event) => {
+                let scans = records::read(event, self.rules.as_of.limit(self.clock))?;
+                let scans =
+                    records::work(scans, 1, deadline, async |scan| self.scan(scan, deadline, metrics).await)
+                        .await;
+                Ok(Some(records::respond(scans, &self.dead_letters, deadline, metrics, self.clock).await))
+            }
+        }
+    }
+
+    /// Enqueues the scans of a run. An error is retried by Lambda, and then put in the queue for failed invocations.
+    async fn start(&self, schedule: &Schedule) -> Result<(), Error> {
+        let run = Run::at(schedule.instant(self.clock)?, schedule.mode);
+        self.rules.as_of.limit(self.clock).check(&run)?;
+        let scan = ScanAccount { run, account_id: self.rules.account_id.clone() };
+        send_all(&self.accounts, std::slice::from_ref(&scan)).await.into_iter().collect::<Result<(), _>>()?;
+        records::log_outcome("scan_enqueued", &scan);
+        Ok(())
+    }
+
+    /// Lists the account page by page and enqueues its users. Fails as a whole: it is then done again from the first
+    /// page, so nobody is left out because one page could not be read, and counts only once it is complete.
+    async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
+        if scan.account_id != self.rules.account_id {
+            return Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is not this account")));
+        }
+        let counts = Metrics::default();
+        let mut marker = None;
+        for _ in 0..MAX_PAGES {
+            if deadline.leaves_less_than(TIME_FOR_A_PAGE) {
+                return Err(records::out_of_time());
+            }
+            let page = self.directory.users_page(marker.as_deref()).await?;
+            counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
+            counts.add(Metric::UsersUnreadable, page.unreadable);
+            let checks = self.checks(&scan, page.users, &counts);
+            send_all(&self.users, &checks).await.into_iter().collect::<Result<(), _>>()?;
+            marker = page.next;
+            if marker.is_none() {
+                counts.count(Metric::ScansCompleted);
+                metrics.merge(&counts);
+                records::log_outcome("scanned", &scan);
+                return Ok(());
+            }
+        }
+        Err(Failure::GiveBack(Reason::new(
+            "endless_list",
+            "the list of users has more pages than there can be",
+        )))
+    }
+
+    /// The messages for those of `users` who are in the audience.
+    fn checks(&self, scan: &ScanAccount, users: Vec<ListedUser>, counts: &Metrics) -> Vec<CheckUser> {
+        let mut checks = Vec::with_capacity(users.len());
+        for ListedUser { user, path } in users {
+            let rules = &self.rules;
+            let skip = rules.audience.skips_listed(&rules.path_prefix, &path, user.password_last_used);
+            if let Some(reason) = skip {
+                counts.count(reason.into());
+                continue;
+            }
+            checks.push(CheckUser { run: scan.run.clone(), account_id: scan.account_id.clone(), user });
+        }
+        counts.add(Metric::UsersEnqueued, checks.len());
+        checks
+    }
+}
+
+impl Schedule {
+    /// The instant at which the run judges keys.
+    fn instant(&self, clock: Clock) -> Result<DateTime<Utc>, InvalidMessage> {
+        match self.as_of.as_deref() {
+            None | Some(SCHEDULED_TIME) => Ok(clock()),
+            Some(as_of) => as_of.parse().map_err(|_| InvalidMessage::Invalid("as_of".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use keynudge_core::audience::{Audience, PathPrefix};
+    use keynudge_core::failure::FailureClass;
+    use keynudge_lambda::vars::AsOfRule;
+    use keynudge_testing::{
+        ACCOUNT, CLOCK, MemoryDeadLetters, MemoryIam, MemoryQueue, NOW, event, given_back, no_time, now,
+        plenty_of_time, run, user,
+    };
+    use serde_json::json;
+
+    type TestProducer =
+        Producer<MemoryIam, MemoryQueue<ScanAccount>, MemoryQueue<CheckUser>, MemoryDeadLetters>;
+
+    fn producer(pages: Vec<Result<Vec<ListedUser>, FailureClass>>) -> TestProducer {
+        Producer {
+            directory: MemoryIam { pages, ..MemoryIam::default() },
+            accounts: MemoryQueue::default(),
+            users: MemoryQueue::default(),
+            dead_letters: MemoryDeadLetters::default(),
+            rules: Rules {
+                account_id: ACCOUNT.parse().unwrap(),
+                audience: Audience::SignedInUsers,
+                path_prefix: PathPrefix::default(),
+                as_of: AsOfRule::NotAhead,
+            },
+            clock: CLOCK,
+        }
+    }
+
+    fn listed(numbers: std::ops::Range<u32>) -> Vec<ListedUser> {
+        let listed = |number| ListedUser { user: user(&format!("user-{number}")), path: "/".to_owned() };
+        numbers.map(listed).collect()
+    }
+
+    fn scan_event() -> Value {
+        let scan = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap() };
+        serde_json::to_value(event(&[serde_json::to_string(&scan).unwrap()])).unwrap()
+    }
+
+    async fn invoke(producer: &TestProducer, event: Value) -> Result<Option<SqsBatchResponse>, Error> {
+        producer.handle(serde_json::from_value(event)?, plenty_of_time(), &Metrics::default()).await
+    }
+
+    fn names(checks: &[CheckUser]) -> Vec<&str> {
+        checks.iter().map(|check| check.user.name.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_schedule_enqueues_a_scan_of_this_account_as_of_the_scheduled_time() {
+        let producer = producer(vec![]);
+        let as_of = "2026-03-01T05:00:00Z";
+        let answer = invoke(&producer, json!({"as_of": as_of, "mode": "live"})).await.unwrap();
+        assert!(answer.is_none());
+        let run = Run::at(as_of.parse().unwrap(), Mode::Live);
+        assert_eq!(producer.accounts.take(), [ScanAccount { run, account_id: ACCOUNT.parse().unwrap() }]);
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_that_arrives_unfilled_means_now() {
+        let producer = producer(vec![]);
+        for event in [json!({"as_of": SCHEDULED_TIME, "mode": "dry_run"}), json!({"mode": "dry_run"})] {
+            invoke(&producer, event).await.unwrap();
+            assert_eq!(producer.accounts.take()[0].run, Run::at(now(), Mode::DryRun));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_makes_no_sense_is_not_started() {
+        let producer = producer(vec![]);
+        let ahead = (now() + TimeDelta::days(30)).to_rfc3339();
+        for (event, error) in [
+            (json!({}), "missing field `mode`"),
+            (json!({"as_of": NOW, "mode": "alive"}), "unknown variant `alive`, expected `live` or `dry_run`"),
+            (json!({"as_of": "soon", "mode": "live"}), "as_of is invalid"),
+            (
+                json!({"as_of": ahead, "mode": "live"}),
+                "as_of is more than 24 hours ahead, which only a dry run may ask for",
+            ),
+        ] {
+            assert_eq!(invoke(&producer, event).await.unwrap_err().to_string(), error);
+        }
+        assert_eq!(producer.accounts.take(), []);
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_cannot_be_enqueued_fails_the_invocation() {
+        let mut producer = producer(vec![]);
+        producer.accounts = MemoryQueue::refusing(|_| Some(FailureClass::Operator));
+        assert!(invoke(&producer, json!({"mode": "live"})).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn every_user_of_every_page_is_enqueued() {
+        let producer = producer(vec![Ok(listed(0..1_000)), Ok(vec![]), Ok(listed(1_000..1_234))]);
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), Vec::<&str>::new());
+        let checks = producer.users.take();
+        assert_eq!(checks.len(), 1_234);
+        assert!(checks.iter().zip(listed(0..1_234)).all(|(check, listed)| check.user == listed.user));
+        assert!(checks.iter().all(|check| check.run == run() && check.account_id.as_str() == ACCOUNT));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_in_the_audience_is_skipped_and_counted() {
+        let mut never = listed(0..1);
+        never[0].user.password_last_used = None;
+        let mut elsewhere = listed(1..3);
+        for robot in &mut elsewhere {
+            robot.path = "/robots/".to_owned();
+        }
+        let mut people = listed(3..6);
+        for person in never.iter_mut().chain(&mut people) {
+            person.path = "/people/".to_owned();
+        }
+        let mut producer = producer(vec![Ok([never, elsewhere, people].concat())]);
+        producer.rules.path_prefix = "/people/".parse().unwrap();
+        producer.directory.unreadable = 1;
+
+        let metrics = Metrics::default();
+        let trigger = serde_json::from_value(scan_event()).unwrap();
+        producer.handle(trigger, plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!(names(&producer.users.take()), ["user-3", "user-4", "user-5"]);
+        let counts = [
+            (Metric::ScansCompleted, 1),
+            (Metric::UsersListed, 7),
+            (Metric::UsersUnreadable, 1),
+            (Metric::UsersEnqueued, 3),
+            (Metric::UsersSkippedNeverSignedIn, 1),
+            (Metric::UsersSkippedOutsidePath, 2),
+        ];
+        for (metric, count) in counts {
+            assert_eq!(metrics.get(metric), count, "{metric:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_throttled_is_not_taken_for_its_end() {
+        let producer = producer(vec![Ok(listed(0..10)), Err(FailureClass::Retry), Ok(listed(10..20))]);
+        let metrics = Metrics::default();
+        let trigger = serde_json::from_value(scan_event()).unwrap();
+        let answer = producer.handle(trigger, plenty_of_time(), &metrics).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), ["record-0"]);
+        assert_eq!((metrics.get(Metric::ScansCompleted), metrics.get(Metric::UsersListed)), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_ran_out_of_time_is_done_again() {
+        let producer = producer(vec![Ok(listed(0..10))]);
+        let trigger = serde_json::from_value(scan_event()).unwrap();
+        let answer = producer.handle(trigger, no_time(), &Metrics::default()).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), ["record-0"]);
+        assert_eq!(names(&producer.users.take()), Vec::<&str>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scan_that_runs_out_of_time_between_pages_is_done_again() {
+        let mut producer = producer((0..9).map(|page| Ok(listed(page..page + 1))).collect());
+        producer.directory.latency = Duration::from_secs(30);
+        let trigger = serde_json::from_value(scan_event()).unwrap();
+        let deadline = Deadline::after(Duration::from_mins(2));
+        let metrics = Metrics::default();
+        let answer = producer.handle(trigger, deadline, &metrics).await.unwrap().unwrap();
+        assert_eq!((given_back(&answer), producer.directory.calls.borrow().len()), (vec!["record-0"], 3));
+        assert_eq!(metrics.get(Metric::UsersListed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_never_ends_is_no_complete_scan() {
+        let producer = producer(vec![Ok(vec![]); MAX_PAGES + 1]);
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!(
+            (given_back(&answer), producer.directory.calls.borrow().len()),
+            (vec!["record-0"], MAX_PAGES)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_live_scan_ahead_of_the_clock_lists_nobody() {
+        let producer = producer(vec![Ok(listed(0..1))]);
+        let run = Run::at(now() + TimeDelta::days(30), Mode::Live);
+        let scan = ScanAccount { run, account_id: ACCOUNT.parse().unwrap() };
+        let event = serde_json::to_value(event(&[serde_json::to_string(&scan).unwrap()])).unwrap();
+        invoke(&producer, event).await.unwrap();
+        assert_eq!(producer.users.take(), []);
+        assert_eq!(producer.dead_letters.take()[0].reason, "invalid_message");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scan_is_done_again_if_one_user_could_not_be_enqueued() {
+        let mut producer = producer(vec![Ok(listed(0..20))]);
+        producer.users = MemoryQueue::refusing(|check: &CheckUser| {
+            (check.user.name.as_str() == "user-13").then_some(FailureClass::Retry)
+        });
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), ["record-0"]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_message_fails_alone_and_is_kept_with_its_reason() {
+        let producer = producer(vec![Ok(listed(0..2))]);
+        let good = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap() };
+        let foreign = ScanAccount { run: run(), account_id: "999999999999".parse().unwrap() };
+        let bodies =
+            ["{".to_owned(), serde_json::to_string(&good).unwrap(), serde_json::to_string(&foreign).unwrap()];
+        let event = serde_json::to_value(event(&bodies)).unwrap();
+        let answer = invoke(&producer, event).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), Vec::<&str>::new());
+        assert_eq!(names(&producer.users.take()), ["user-0", "user-1"]);
+        let letters = producer.dead_letters.take();
+        let reasons: Vec<_> = letters.iter().map(|letter| (letter.reason, letter.body.as_str())).collect();
+        assert_eq!(reasons, [("invalid_message", "{"), ("unknown_account", bodies[2].as_str())]);
+    }
+}

@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod handler;
+
+use std::env;
+
+use keynudge_aws::iam::Iam;
+use keynudge_aws::sdk;
+use keynudge_aws::sqs::Sqs;
+use keynudge_lambda::clock::WALL;
+use keynudge_lambda::function;
+use keynudge_lambda::vars::Vars;
+use lambda_runtime::Error;
+
+use crate::config::Config;
+use crate::handler::Producer;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    function::log_to_stdout();
+    let config = Config::from_vars(&Vars::new(&|name| env::var(name).ok()))?;
+    let sdk = sdk::load().await;
+    let sqs = Sqs::new(&sdk);
+    let producer = Producer {
+        directory: Iam::new(&sdk),
+        accounts: sqs.outbox(config.accounts_queue_url),
+        users: sqs.outbox(config.users_queue_url),
+        dead_letters: sqs.dead_letters(config.accounts_dead_letter_queue_url, "producer"),
+        rules: config.rules,
+        clock: WALL,
+    };
+    function::run(&config.deployment, async |trigger, deadline, metrics| {
+        producer.handle(trigger, deadline, metrics).await
+    })
+    .await
+}
