@@ -1,0 +1,144 @@
+//! The worker's settings.
+
+use keynudge_core::audience::Audience;
+use keynudge_core::contact::{AllowedDomains, ContactRules};
+use keynudge_core::ids::{AccountId, Domain, EmailAddress};
+use keynudge_core::keys::StalenessPolicy;
+use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
+
+/// All settings. `README.md` describes each variable.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) deployment: String,
+    pub(crate) users_dead_letter_queue_url: String,
+    pub(crate) findings_queue_url: String,
+    pub(crate) rules: Rules,
+}
+
+/// The settings that decide about keys and owners.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) account_id: AccountId,
+    pub(crate) staleness: StalenessPolicy,
+    pub(crate) audience: Audience,
+    pub(crate) contact: ContactRules,
+    pub(crate) as_of: AsOfRule,
+}
+
+impl Config {
+    pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
+        Ok(Self {
+            deployment: vars.required("DEPLOYMENT")?,
+            users_dead_letter_queue_url: vars.required("USERS_DEAD_LETTER_QUEUE_URL")?,
+            findings_queue_url: vars.required("FINDINGS_QUEUE_URL")?,
+            rules: Rules {
+                account_id: vars.account_id()?,
+                staleness: staleness(vars)?,
+                audience: vars.required("AUDIENCE")?,
+                contact: contact(vars)?,
+                as_of: vars.as_of_rule()?,
+            },
+        })
+    }
+}
+
+fn staleness(vars: &Vars<'_>) -> Result<StalenessPolicy, InvalidVar> {
+    let stages = vars.list("STAGES_AFTER_DAYS")?;
+    StalenessPolicy::new(vars.alert_after_days()?, stages)
+        .map_err(|error| InvalidVar::new("STAGES_AFTER_DAYS", error))
+}
+
+/// A default domain or fallback contact that no mail may go to would be passed over for every owner: a mistake to
+/// hear of at once.
+fn contact(vars: &Vars<'_>) -> Result<ContactRules, InvalidVar> {
+    const NOT_ALLOWED: &str = "is outside ALLOWED_DOMAINS";
+    let allowed: AllowedDomains = vars.allowed_domains()?;
+    let default_domain: Option<Domain> = vars.optional("DEFAULT_DOMAIN")?;
+    if default_domain.as_ref().is_some_and(|domain| !allowed.contain(domain)) {
+        return Err(InvalidVar::new("DEFAULT_DOMAIN", NOT_ALLOWED));
+    }
+    let fallback: Option<EmailAddress> = vars.optional("FALLBACK_CONTACT")?;
+    if fallback.as_ref().is_some_and(|address| !allowed.allow(address)) {
+        return Err(InvalidVar::new("FALLBACK_CONTACT", NOT_ALLOWED));
+    }
+    Ok(ContactRules { tag: vars.required("CONTACT_TAG")?, default_domain, fallback, allowed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keynudge_testing::settings;
+
+    const ALL: [(&str, &str); 13] = [
+        ("DEPLOYMENT", "keys"),
+        ("USERS_DEAD_LETTER_QUEUE_URL", "https://sqs/users-dead"),
+        ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("ALERT_AFTER_DAYS", "90"),
+        ("AUDIENCE", "tagged"),
+        ("CONTACT_TAG", "owner"),
+        ("SENDER", "keys@example.com"),
+        ("STAGES_AFTER_DAYS", "90,120"),
+        ("ALLOWED_DOMAINS", "example.com,example.org"),
+        ("DEFAULT_DOMAIN", "example.org"),
+        ("FALLBACK_CONTACT", "security@example.org"),
+        ("ALLOW_AS_OF", "true"),
+    ];
+
+    /// What the settings come to, with `name` set to `value` instead.
+    fn config_with(name: &str, value: &str) -> Result<Config, String> {
+        Config::from_vars(&Vars::new(&settings(&ALL, name, value))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_setting_arrives_where_it_belongs() {
+        let config = config_with("", "").unwrap();
+        assert_eq!(config.deployment, "keys");
+        assert_eq!(config.users_dead_letter_queue_url, "https://sqs/users-dead");
+        assert_eq!(config.findings_queue_url, "https://sqs/findings");
+        let rules = config.rules;
+        assert_eq!((rules.account_id.as_str(), rules.audience), ("123456789012", Audience::Tagged));
+        let days = |days: u32| days.try_into().unwrap();
+        assert_eq!(rules.staleness, StalenessPolicy::new(days(90), vec![days(90), days(120)]).unwrap());
+        assert_eq!(rules.contact.tag, "owner");
+        assert_eq!(rules.contact.default_domain.unwrap().as_str(), "example.org");
+        assert_eq!(rules.contact.fallback.unwrap().as_str(), "security@example.org");
+        assert!(rules.contact.allowed.allow(&"jane@example.com".parse().unwrap()));
+        assert_eq!(rules.as_of, AsOfRule::Any);
+    }
+
+    #[test]
+    fn what_is_required_is_asked_for_by_name() {
+        for (name, _) in &ALL[..7] {
+            assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
+        }
+    }
+
+    #[test]
+    fn without_allowed_domains_the_senders_is_asked_for() {
+        let all = settings(&ALL, "ALLOWED_DOMAINS", "");
+        let lookup = |name: &str| all(name).filter(|_| name != "SENDER");
+        assert_eq!(Config::from_vars(&Vars::new(&lookup)).unwrap_err().to_string(), "SENDER: is not set");
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_left_out() {
+        for name in ["STAGES_AFTER_DAYS", "DEFAULT_DOMAIN", "FALLBACK_CONTACT", "ALLOW_AS_OF"] {
+            assert!(config_with(name, "").is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn contacts_that_no_mail_may_go_to_are_refused() {
+        let domain = config_with("DEFAULT_DOMAIN", "example.net").unwrap_err();
+        assert_eq!(domain, "DEFAULT_DOMAIN: is outside ALLOWED_DOMAINS");
+        let fallback = config_with("FALLBACK_CONTACT", "security@example.net").unwrap_err();
+        assert_eq!(fallback, "FALLBACK_CONTACT: is outside ALLOWED_DOMAINS");
+    }
+
+    #[test]
+    fn stages_that_make_no_sense_are_refused() {
+        let error = config_with("STAGES_AFTER_DAYS", "120,90").unwrap_err();
+        assert!(error.starts_with("STAGES_AFTER_DAYS: "), "{error}");
+    }
+}
