@@ -1,0 +1,64 @@
+//! `cargo demo`: Keynudge's whole pipeline on this machine, on generated users, with nothing to set up.
+//!
+//! It builds the real functions, deploys the real template on the emulator, lets the real schedule fire, and looks at
+//! what was mailed. It knows what had to be mailed, and fails if anything else was.
+
+mod age_chart;
+mod options;
+mod page;
+mod progress;
+mod report;
+mod run;
+
+use std::pin::pin;
+use std::process::ExitCode;
+
+use options::Options;
+use progress::complain;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a shell reports for a program that a signal ended is this and the signal's number.
+const ENDED_BY_SIGNAL: i32 = 128;
+
+fn main() -> ExitCode {
+    let options = Options::from_command_line();
+    match demo(&options) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Either side of the race takes everything down with it: the emulator ends when the demo is dropped.
+fn demo(options: &Options) -> anyhow::Result<ExitCode> {
+    let runtime = Runtime::new()?;
+    let outcome = runtime.block_on(async {
+        let mut end = pin!(told_to_end());
+        let finished = tokio::select! {
+            finished = run::run(options) => finished?,
+            signal = &mut end => return signal,
+        };
+        if options.keep {
+            complain(&format!("The emulator is at {}; Ctrl-C ends it.", finished.emulator.endpoint()));
+            end.await?;
+        }
+        Ok(finished.code)
+    });
+    // Not to wait for a thread that waits for another process's lock.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Waits until somebody ends the demo, by Ctrl-C or by `kill`.
+async fn told_to_end() -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let kind = tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+    };
+    Ok(ExitCode::from(u8::try_from(ENDED_BY_SIGNAL + kind.as_raw_value())?))
+}

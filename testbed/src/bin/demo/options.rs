@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
+use keynudge_testbed::{functions, workspace};
+
+/// Runs Keynudge's whole pipeline on this machine, on generated users, and shows what it mails.
+///
+/// The first run builds the functions and installs the emulator, which takes a few minutes; later runs start at once.
+/// Needs Python 3.10 or newer. Everything it makes is in cargo's target directory.
+#[derive(Debug, Parser)]
+#[command(name = "cargo demo", bin_name = "cargo demo --")]
+pub(crate) struct Options {
+    /// How many IAM users there are: 1 to 5,000, which is all that one AWS account holds.
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = parse_users)]
+    pub(crate) users: usize,
+
+    /// How many of them are owners of a stale key: a number, or a percentage.
+    #[arg(long, value_name = "N|N%", default_value = "10%")]
+    pub(crate) stale: Stale,
+
+    /// Makes other users, if it is another number.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Which IAM the functions ask.
+    #[arg(long, value_enum, default_value_t = Iam::Simulated)]
+    pub(crate) iam: Iam,
+
+    /// How long the simulated IAM takes for an answer.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    latency_ms: u64,
+
+    /// The port the emulator listens on; 0 finds a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// Prints the figures as JSON, on the last line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Leaves the emulator running afterwards, until Ctrl-C, so that one can look around in it.
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// How the functions are built; the tests would wait minutes for a release.
+    #[arg(long, value_enum, default_value_t = Profile::Release, hide = true)]
+    profile: Profile,
+
+    /// Where the page is written; the tests leave the user's alone.
+    #[arg(long, value_name = "FILE", hide = true)]
+    page: Option<PathBuf>,
+}
+
+/// An IAM to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Iam {
+    /// The testbed's: as fast as IAM, with its pages, and with last-used dates
+    Simulated,
+    /// The emulator's own: slower, and it knows nothing of sign-ins, so everybody is checked
+    Emulator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    Release,
+    Dev,
+}
+
+/// A share of the users.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Stale {
+    Count(usize),
+    Percent(f64),
+}
+
+impl Options {
+    /// Reads the command line. Ends the program if something is wrong with it.
+    pub(crate) fn from_command_line() -> Self {
+        let checked = Self::parse().checked();
+        checked.unwrap_or_else(|error| error.exit())
+    }
+
+    /// Refuses what would have no effect.
+    fn checked(self) -> Result<Self, clap::Error> {
+        if self.iam == Iam::Emulator && self.latency_ms > 0 {
+            let what = "--latency-ms is for the simulated IAM: leave it out, or leave out --iam emulator";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
+        }
+        Ok(self)
+    }
+
+    /// How many owners have a stale key; never more than there are users.
+    pub(crate) fn stale_owners(&self) -> usize {
+        match self.stale {
+            Stale::Count(count) => count.min(self.users),
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share between 0 and 1 of at most 100,000 users"
+            )]
+            Stale::Percent(percent) => (self.users as f64 * percent / 100.0).round() as usize,
+        }
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency_ms)
+    }
+
+    pub(crate) fn page(&self) -> PathBuf {
+        self.page.clone().unwrap_or_else(|| workspace::target_dir().join("demo/index.html"))
+    }
+
+    pub(crate) fn profile(&self) -> functions::Profile {
+        match self.profile {
+            Profile::Release => functions::Profile::Release,
+            Profile::Dev => functions::Profile::Test,
+        }
+    }
+}
+
+impl FromStr for Stale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let stale = match text.strip_suffix('%') {
+            None => text.parse().ok().map(Self::Count),
+            Some(number) => {
+                let percent = number.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+                percent.map(Self::Percent)
+            }
+        };
+        stale.ok_or_else(|| "it must be a number, or a percentage up to 100%".to_owned())
+    }
+}
+
+/// An account holds no more users than this, and IAM raises that quota for nobody.
+const USERS_PER_ACCOUNT_MAX: usize = 5_000;
+/// More than the testbed is for.
+const USERS_MAX: usize = 100_000;
+
+fn parse_users(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(users @ 1..=USERS_PER_ACCOUNT_MAX) => Ok(users),
+        Ok(1..=USERS_MAX) => Err(format!(
+            "an AWS account holds at most {USERS_PER_ACCOUNT_MAX} IAM users, and the demo has one account so far"
+        )),
+        _ => Err(format!("it must be a number from 1 to {USERS_PER_ACCOUNT_MAX}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from([&["demo"], arguments].concat())?.checked()
+    }
+
+    #[test]
+    fn verify_cli() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn stale_owners_are_a_share_or_a_number() {
+        for (stale, owners) in [("10%", 500), ("0.5%", 25), ("100%", 5000), ("7", 7), ("9999", 5000)] {
+            let options = options(&["--users", "5000", "--stale", stale]).unwrap();
+            assert_eq!(options.stale_owners(), owners, "{stale}");
+        }
+    }
+
+    #[test]
+    fn latency_is_only_for_the_simulated_iam() {
+        assert!(options(&["--latency-ms", "20"]).is_ok());
+        let error = options(&["--latency-ms", "20", "--iam", "emulator"]).unwrap_err();
+        assert!(error.to_string().contains("--latency-ms is for the simulated IAM"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for wrong in
+            ["--users=0", "--users=5001", "--users=100001", "--stale=101%", "--stale=-1", "--stale=x"]
+        {
+            assert!(options(&[wrong]).is_err(), "{wrong}");
+        }
+    }
+}

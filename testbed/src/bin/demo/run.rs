@@ -1,0 +1,141 @@
+//! The demo itself, from the build to the report.
+
+use std::cell::Cell;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use keynudge_testbed::aws::{Account, Client};
+use keynudge_testbed::deployment::{Deployment, Parameters};
+use keynudge_testbed::emulator::{self, Emulator};
+use keynudge_testbed::emulator_iam;
+use keynudge_testbed::functions::Packages;
+use keynudge_testbed::outbox::{self, Queues};
+use keynudge_testbed::peak_memory::PeakMemory;
+use keynudge_testbed::pipeline::Patience;
+use keynudge_testbed::population::{Population, Setting};
+use keynudge_testbed::simulated_iam::{self, SimulatedIam};
+
+use crate::options::{Iam, Options};
+use crate::page;
+use crate::progress::Progress;
+use crate::report::{Observed, Report};
+
+/// A run that is over.
+pub(crate) struct Finished {
+    pub(crate) code: ExitCode,
+    /// It ends when this is dropped.
+    pub(crate) emulator: Emulator,
+}
+
+/// Runs the demo, and prints what came of it.
+pub(crate) async fn run(options: &Options) -> Result<Finished> {
+    let progress = Progress::new();
+    let account = Account::nth(1);
+    let setting = Setting { everybody: options.iam == Iam::Emulator, ..Setting::default() };
+    let population = Population::typical(&setting, options.users, options.stale_owners(), options.seed);
+    // Before the build, which may take minutes: a missing Python or a busy port is known at once.
+    let (emulator, population) = start(options, &account, population, &progress).await?;
+    let packages = build(options, &progress).await?;
+
+    progress.step("deploying the template");
+    let aws = Client::new(emulator.endpoint(), account);
+    let deployment = Deployment::create(aws, &packages, &parameters(&setting)).await?;
+    progress.step("waiting for the schedule, which fires every ten seconds");
+    let observed = observe(&deployment, &population, &progress).await?;
+    progress.finish();
+
+    let report = Report::new(&observed, &population, &packages);
+    let page = options.page();
+    page::write(&page, &report, &population, &setting, &observed.mails).context("writing the page")?;
+    print(&report, options, &page.display().to_string())?;
+    let code = if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    Ok(Finished { code, emulator })
+}
+
+async fn build(options: &Options, progress: &Progress) -> Result<Packages> {
+    progress.step("building the functions, as they are deployed");
+    // Cargo has a progress bar of its own.
+    progress.pause();
+    Ok(Packages::build(options.profile()).await?)
+}
+
+/// Starts the emulator with the population in whichever IAM is asked.
+async fn start(
+    options: &Options,
+    account: &Account,
+    population: Population,
+    progress: &Progress,
+) -> Result<(Emulator, Population)> {
+    let report = |what: &str| progress.step(what);
+    let emulator_options = emulator::Options { port: options.port, ..emulator::Options::default() };
+    match options.iam {
+        Iam::Simulated => {
+            let iam_options = simulated_iam::Options { latency: options.latency(), limit: None };
+            let iam = SimulatedIam::start(&iam_options)?;
+            iam.set_users(account, population.users());
+            let iam = emulator::Iam::At(iam.endpoint());
+            let emulator_options = emulator::Options { iam, ..emulator_options };
+            Ok((Emulator::start(&emulator_options, &report).await?, population))
+        }
+        Iam::Emulator => {
+            let emulator = Emulator::start(&emulator_options, &report).await?;
+            let aws = Client::new(emulator.endpoint(), account.clone());
+            let population = create_users(&aws, population, progress).await?;
+            progress.step("giving the keys their ages");
+            let mut iam_state = emulator.stop().await?;
+            emulator_iam::age_keys(&mut iam_state, &population)?;
+            let iam_state = Some(iam_state);
+            let emulator_options = emulator::Options { iam_state, ..emulator_options };
+            Ok((Emulator::start(&emulator_options, &report).await?, population))
+        }
+    }
+}
+
+async fn create_users(aws: &Client, population: Population, progress: &Progress) -> Result<Population> {
+    progress.step("creating the users");
+    let total = population.owners.len() as u64;
+    let done = Cell::new(0);
+    let on_user = || {
+        done.set(done.get() + 1);
+        progress.count(done.get(), total);
+    };
+    Ok(emulator_iam::create(aws, population, &on_user).await?)
+}
+
+fn parameters(setting: &Setting) -> Parameters {
+    let audience = if setting.everybody { "all" } else { "signed-in-users" };
+    Parameters::default()
+        .with("Audience", audience)
+        // The default is low for the sake of others in a real account; here, nobody else asks IAM.
+        .with("WorkerConcurrency", "10")
+        .with("SupportContact", "the platform team, platform@corp.example")
+}
+
+/// Lets the pipeline run, and collects what comes out of it.
+async fn observe(deployment: &Deployment, population: &Population, progress: &Progress) -> Result<Observed> {
+    let to_check = population.totals().checked as u64;
+    let mut peak_memory = PeakMemory::default();
+    let on_progress = |now| {
+        progress.run(&now, to_check);
+        peak_memory.sample(deployment.aws.endpoint(), &deployment.outputs);
+    };
+    let wall = deployment.run(Patience::default(), on_progress).await?;
+    let queues = Queues::of(&deployment.aws).await?;
+    let dead_letters = deployment.outputs.dead_letter_queue_urls();
+    Ok(Observed {
+        mails: outbox::mails(&deployment.aws).await?,
+        dead_letters: dead_letters.map(|url| queues.messages(url).len()).iter().sum(),
+        metrics: deployment.metrics().await?,
+        peak_memory,
+        wall,
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the program was asked for")]
+fn print(report: &Report, options: &Options, page: &str) -> Result<()> {
+    println!("{report}\nThe mails, and all of this as a page: {page}");
+    if options.json {
+        println!("{}", serde_json::to_string(&report.figures)?);
+    }
+    Ok(())
+}

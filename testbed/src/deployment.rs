@@ -1,0 +1,455 @@
+//! The real template, deployed through `CloudFormation` into one account of the emulator.
+//!
+//! What is done here is what `sam deploy` does: the functions' zips go to S3, each `CodeUri` is replaced by where its
+//! zip is, and a stack is made of the template, transform and all. Everything else stays as it is in the file.
+
+use std::collections::BTreeMap;
+use std::env::consts;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{fs, iter};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use crate::aws::{
+    CLOUDFORMATION, Client, GET_SCHEDULE, LIST_EVENT_SOURCE_MAPPINGS, SES, UPDATE_EVENT_SOURCE_MAPPING,
+    UPDATE_SCHEDULE,
+};
+use crate::functions::{Function, Packages};
+use crate::population::DOMAIN;
+use crate::{Error, Result, workspace};
+
+const TEMPLATE_KEY: &str = "template.yaml";
+
+const DEPLOY_TIMEOUT: Duration = Duration::from_mins(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A schedule that lies too far ahead to fire by itself: runs begin when [`Deployment::fire`] says so.
+const NEVER: &str = "at(2999-12-31T00:00:00)";
+
+/// Who Keynudge's mails are from.
+#[must_use]
+pub fn sender() -> String {
+    format!("keynudge@{DOMAIN}")
+}
+
+/// The stack's parameters, as far as they are not the template's defaults.
+#[derive(Clone, Debug)]
+pub struct Parameters(BTreeMap<&'static str, String>);
+
+impl Default for Parameters {
+    /// What every testbed needs: a sender, a schedule that waits, and this machine's architecture.
+    fn default() -> Self {
+        let architecture = if consts::ARCH == "aarch64" { "arm64" } else { consts::ARCH };
+        Self(BTreeMap::new())
+            .with("Sender", sender())
+            .with("DefaultDomain", DOMAIN)
+            .with("ScheduleExpression", NEVER)
+            .with("Architecture", architecture)
+    }
+}
+
+impl Parameters {
+    /// Sets one.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.insert(name, value.into());
+        self
+    }
+}
+
+/// The stack's outputs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Outputs {
+    /// The producer's function.
+    pub producer_function_name: String,
+    /// The worker's function.
+    pub worker_function_name: String,
+    /// The notifier's function.
+    pub notifier_function_name: String,
+    /// The schedule.
+    pub schedule_name: String,
+    /// Accounts to scan.
+    pub accounts_queue_url: String,
+    /// Accounts given up.
+    pub accounts_dead_letter_queue_url: String,
+    /// Users to check.
+    pub users_queue_url: String,
+    /// Users given up.
+    pub users_dead_letter_queue_url: String,
+    /// Owners to mail.
+    pub findings_queue_url: String,
+    /// Owners given up.
+    pub findings_dead_letter_queue_url: String,
+    /// Runs that never started.
+    pub schedule_dead_letter_queue_url: String,
+    /// Runs whose start failed.
+    pub producer_failures_queue_url: String,
+}
+
+impl Outputs {
+    /// A function's name.
+    #[must_use]
+    pub fn function_name(&self, function: Function) -> &str {
+        match function {
+            Function::Producer => &self.producer_function_name,
+            Function::Worker => &self.worker_function_name,
+            Function::Notifier => &self.notifier_function_name,
+        }
+    }
+
+    /// The queues that are empty when there is nothing to do.
+    #[must_use]
+    pub fn queue_urls(&self) -> [&str; 3] {
+        [&self.accounts_queue_url, &self.users_queue_url, &self.findings_queue_url]
+    }
+
+    /// The queues that are empty when nothing went wrong.
+    #[must_use]
+    pub fn dead_letter_queue_urls(&self) -> [&str; 5] {
+        [
+            &self.accounts_dead_letter_queue_url,
+            &self.users_dead_letter_queue_url,
+            &self.findings_dead_letter_queue_url,
+            &self.schedule_dead_letter_queue_url,
+            &self.producer_failures_queue_url,
+        ]
+    }
+}
+
+/// A deployed stack.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// Its account.
+    pub aws: Client,
+    /// What it made.
+    pub outputs: Outputs,
+    resources: Vec<Resource>,
+}
+
+/// What the stack made of one of the template's resources.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Resource {
+    /// What the template calls it.
+    pub logical_resource_id: String,
+    /// Its name, or whatever else identifies it.
+    pub physical_resource_id: String,
+    /// Such as `AWS::IAM::Role`.
+    pub resource_type: String,
+}
+
+impl Deployment {
+    /// Deploys the template, and verifies the sender with SES.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Template`] if the template is not as expected, [`Error::Stack`] if it cannot be deployed, and whatever
+    /// a call may answer.
+    pub async fn create(aws: Client, packages: &Packages, parameters: &Parameters) -> Result<Self> {
+        verify_sender(&aws).await?;
+        // Buckets have one name space for all accounts.
+        let bucket = format!("keynudge-deployment-{}", aws.account());
+        upload(&aws, &bucket, packages).await?;
+        // Functions are named by their stack, and the emulator mixes up functions of one name: a new one ends the
+        // processes of its namesakes in all accounts.
+        let stack = format!("keynudge-{}", aws.account());
+        create_stack(&aws, &stack, &bucket, parameters).await?;
+        let outputs = wait_until_created(&aws, &stack).await?;
+        correct_event_source_mappings(&aws).await?;
+        let resources = describe_resources(&aws, &stack).await?;
+        Ok(Self { aws, outputs, resources })
+    }
+
+    /// All that the stack made.
+    #[must_use]
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// All that the stack made of one type.
+    pub fn resources_of_type(&self, resource_type: &str) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().filter(move |resource| resource.resource_type == resource_type)
+    }
+
+    /// The name of what the template calls `logical_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Template`] if it has no such resource.
+    pub fn resource(&self, logical_id: &str) -> Result<&str> {
+        let resource = self.resources.iter().find(|one| one.logical_resource_id == logical_id);
+        let name = resource.map(|resource| &*resource.physical_resource_id);
+        name.ok_or_else(|| template_problem(format!("it makes no resource called {logical_id}")))
+    }
+
+    /// Starts a run, through the schedule: it is given a time that has passed, so that it fires at the emulator's next
+    /// look, and never again. `as_of` stands in for the scheduled time, which the emulator does not fill in.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the calls to Scheduler answer.
+    pub async fn fire(&self, as_of: Option<&str>) -> Result<()> {
+        let path = format!("/schedules/{}", self.outputs.schedule_name);
+        let mut schedule = self.aws.rest(GET_SCHEDULE, &path, None).await?;
+        schedule["ScheduleExpression"] = json!("at(2000-01-01T00:00:00)");
+        if let Some(as_of) = as_of {
+            let input = schedule["Target"]["Input"].as_str().unwrap_or_default();
+            let mut input: Value = serde_json::from_str(input)
+                .map_err(|error| template_problem(format!("the schedule's input is no JSON: {error}")))?;
+            input["as_of"] = json!(as_of);
+            schedule["Target"]["Input"] = json!(input.to_string());
+        }
+        self.aws.rest(UPDATE_SCHEDULE, &path, Some(&schedule)).await.map(drop)
+    }
+}
+
+async fn verify_sender(aws: &Client) -> Result<()> {
+    let sender = [("EmailAddress", &*sender())];
+    let _: IgnoredAny = aws.query(SES, "VerifyEmailIdentity", &sender).await?;
+    Ok(())
+}
+
+async fn upload(aws: &Client, bucket: &str, packages: &Packages) -> Result<()> {
+    aws.create_bucket(bucket).await?;
+    for function in Function::ALL {
+        let zip = packages.zip(function).to_vec();
+        aws.put_object(bucket, &package_key(function), zip).await?;
+    }
+    let path = template_path();
+    let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+    let prepared = Function::ALL.into_iter().try_fold(template, |text, function| {
+        let code_uri = format!("s3://{bucket}/{}", package_key(function));
+        with_code_uri(&text, function.logical_id(), &code_uri)
+    })?;
+    aws.put_object(bucket, TEMPLATE_KEY, prepared.into_bytes()).await
+}
+
+fn package_key(function: Function) -> String {
+    format!("{}.zip", function.binary())
+}
+
+fn template_path() -> PathBuf {
+    workspace::root().join("infra/template.yaml")
+}
+
+fn template_problem(problem: String) -> Error {
+    Error::Template { template: template_path(), problem }
+}
+
+/// The template with one function's `CodeUri` replaced. The rest of the text stays as it is, byte for byte.
+fn with_code_uri(template: &str, logical_id: &str, code_uri: &str) -> Result<String> {
+    const PROPERTY: &str = "CodeUri:";
+    let missing = || template_problem(format!("{logical_id} has no {PROPERTY} of its own"));
+    let heading = format!("\n  {logical_id}:\n");
+    let start = template.find(&heading).ok_or_else(missing)? + heading.len();
+    let resource = &template[start..];
+    let end = start + end_of_resource(resource);
+    let property = start + template[start..end].find(PROPERTY).ok_or_else(missing)?;
+    let value = property + PROPERTY.len();
+    let line_end = value + template[value..].find('\n').ok_or_else(missing)?;
+    Ok(format!("{} {code_uri}{}", &template[..value], &template[line_end..]))
+}
+
+/// A resource ends where the next line is indented no deeper than its name.
+fn end_of_resource(text: &str) -> usize {
+    let outside = |line: &str| !line.starts_with("   ") && !line.trim().is_empty();
+    let inside = text.split_inclusive('\n').take_while(|line| !outside(line));
+    inside.map(str::len).sum()
+}
+
+async fn create_stack(
+    aws: &Client,
+    stack: &str,
+    bucket: &str,
+    Parameters(parameters): &Parameters,
+) -> Result<()> {
+    let template_url = format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint());
+    let mut form = vec![
+        ("StackName".to_owned(), stack.to_owned()),
+        ("TemplateURL".to_owned(), template_url),
+        ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
+        ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
+    ];
+    for (member, (name, value)) in iter::zip(1.., parameters) {
+        form.push((format!("Parameters.member.{member}.ParameterKey"), (*name).to_owned()));
+        form.push((format!("Parameters.member.{member}.ParameterValue"), value.clone()));
+    }
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let _: IgnoredAny = aws.query(CLOUDFORMATION, "CreateStack", &form).await?;
+    Ok(())
+}
+
+async fn wait_until_created(aws: &Client, name: &str) -> Result<Outputs> {
+    let deadline = Instant::now() + DEPLOY_TIMEOUT;
+    loop {
+        let stack = describe_stack(aws, name).await?;
+        match &*stack.stack_status {
+            "CREATE_COMPLETE" => return stack.outputs(),
+            "CREATE_IN_PROGRESS" if Instant::now() < deadline => {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            status => {
+                let events = failures(aws, name).await?;
+                return Err(Error::Stack { stack: name.to_owned(), status: status.to_owned(), events });
+            }
+        }
+    }
+}
+
+/// `CloudFormation` makes a number of a parameter where a number belongs. The emulator leaves it a string, and its poller
+/// then fails on `MaximumConcurrency`.
+async fn correct_event_source_mappings(aws: &Client) -> Result<()> {
+    const PATH: &str = "/2015-03-31/event-source-mappings";
+    let answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, PATH, None).await?;
+    for mapping in answer["EventSourceMappings"].as_array().into_iter().flatten() {
+        let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"];
+        let number: Option<u32> = concurrency.as_str().and_then(|text| text.parse().ok());
+        let (Some(number), Some(id)) = (number, mapping["UUID"].as_str()) else { continue };
+        let correction = json!({ "ScalingConfig": { "MaximumConcurrency": number } });
+        aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &format!("{PATH}/{id}"), Some(&correction)).await?;
+    }
+    Ok(())
+}
+
+async fn describe_stack(aws: &Client, name: &str) -> Result<Stack> {
+    let name = [("StackName", name)];
+    let response: DescribeStacksResponse = aws.query(CLOUDFORMATION, "DescribeStacks", &name).await?;
+    Ok(response.result.stacks.member)
+}
+
+/// The resources that could not be made, each with the reason.
+async fn failures(aws: &Client, name: &str) -> Result<String> {
+    let name = [("StackName", name)];
+    let response: DescribeStackEventsResponse =
+        aws.query(CLOUDFORMATION, "DescribeStackEvents", &name).await?;
+    let events = response.result.stack_events.member.into_iter();
+    let failed = events.filter(|event| event.resource_status.ends_with("FAILED"));
+    let lines: Vec<String> = failed
+        .map(|event| format!("  {}: {}", event.logical_resource_id, event.resource_status_reason))
+        .collect();
+    Ok(lines.join("\n"))
+}
+
+async fn describe_resources(aws: &Client, name: &str) -> Result<Vec<Resource>> {
+    let name = [("StackName", name)];
+    let response: DescribeStackResourcesResponse =
+        aws.query(CLOUDFORMATION, "DescribeStackResources", &name).await?;
+    Ok(response.result.stack_resources.member)
+}
+
+#[derive(Deserialize)]
+struct DescribeStacksResponse {
+    #[serde(rename = "DescribeStacksResult")]
+    result: DescribeStacksResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStacksResult {
+    stacks: Member<Stack>,
+}
+
+/// The only element of a list.
+#[derive(Deserialize)]
+struct Member<T> {
+    member: T,
+}
+
+/// A list, as Query services write it.
+#[derive(Debug, Deserialize)]
+pub struct Members<T> {
+    /// Its elements; an empty list has no member at all.
+    #[serde(default = "Vec::new")]
+    pub member: Vec<T>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stack {
+    stack_status: String,
+    outputs: Option<Members<Output>>,
+}
+
+impl Stack {
+    fn outputs(self) -> Result<Outputs> {
+        let outputs = self.outputs.map_or_else(Vec::new, |outputs| outputs.member);
+        let named = outputs.into_iter().map(|output| (output.output_key, json!(output.output_value)));
+        serde_json::from_value(Value::Object(named.collect()))
+            .map_err(|error| template_problem(format!("its outputs: {error}")))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output {
+    output_key: String,
+    output_value: String,
+}
+
+#[derive(Deserialize)]
+struct DescribeStackEventsResponse {
+    #[serde(rename = "DescribeStackEventsResult")]
+    result: DescribeStackEventsResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStackEventsResult {
+    stack_events: Members<StackEvent>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StackEvent {
+    logical_resource_id: String,
+    resource_status: String,
+    #[serde(default)]
+    resource_status_reason: String,
+}
+
+#[derive(Deserialize)]
+struct DescribeStackResourcesResponse {
+    #[serde(rename = "DescribeStackResourcesResult")]
+    result: DescribeStackResourcesResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStackResourcesResult {
+    stack_resources: Members<Resource>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = "\
+Resources:
+  WorkerFunction:
+    Type: AWS::Serverless::Function
+
+    Properties:
+      CodeUri: ../functions/worker
+      Role: !GetAtt WorkerRole.Arn
+  WorkerRole:
+    Type: AWS::IAM::Role
+    Properties: { CodeUri: not this one }
+";
+
+    #[test]
+    fn only_the_code_uri_of_the_named_function_is_replaced() {
+        let prepared = with_code_uri(TEMPLATE, "WorkerFunction", "s3://bucket/worker.zip").unwrap();
+        assert_eq!(prepared, TEMPLATE.replace("../functions/worker", "s3://bucket/worker.zip"));
+    }
+
+    #[test]
+    fn a_resource_without_a_code_uri_is_an_error_that_names_it() {
+        let template = TEMPLATE.replace("      CodeUri: ../functions/worker\n", "");
+        let error = with_code_uri(&template, "WorkerFunction", "s3://b/k").unwrap_err();
+        assert!(error.to_string().contains("WorkerFunction"), "{error}");
+    }
+}

@@ -1,0 +1,41 @@
+//! A whole AWS on one machine, for the demo and the end-to-end tests.
+//!
+//! # Layout
+//!
+//! What it stands on:
+//!
+//! * [`venv`]: the emulator's own Python, made once and kept under cargo's target directory.
+//! * [`emulator`]: MiniStack as a child process that cannot outlive this one.
+//! * [`simulated_iam`]: IAM as no emulator has it: real pages, real ages, throttling.
+//! * [`aws`]: a client for the few AWS calls the testbed makes.
+//!
+//! What runs on it:
+//!
+//! * [`functions`]: builds the functions and packs them the way Lambda takes them.
+//! * [`deployment`]: the real template, as one `CloudFormation` stack in one account.
+//! * [`pipeline`]: fires the schedule and waits until every queue is empty.
+//! * [`outbox`]: what came out of it: mails and dead letters.
+//! * [`function_logs`]: what the functions printed, their metrics included.
+//! * [`peak_memory`]: what the functions' processes needed.
+//!
+//! Who is mailed:
+//!
+//! * [`population`]: generated users, each with what must happen to them.
+//! * [`emulator_iam`]: the same users in the emulator's own IAM.
+
+pub mod aws;
+pub mod deployment;
+pub mod emulator;
+pub mod emulator_iam;
+mod error;
+pub mod function_logs;
+pub mod functions;
+pub mod outbox;
+pub mod peak_memory;
+pub mod pipeline;
+pub mod population;
+pub mod simulated_iam;
+pub mod venv;
+pub mod workspace;
+
+pub use error::{Error, Result};

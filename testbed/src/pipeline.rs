@@ -1,0 +1,195 @@
+//! One run of the pipeline, from the schedule to the last empty queue.
+
+use std::iter;
+use std::time::{Duration, Instant};
+
+use crate::deployment::Deployment;
+use crate::functions::Function;
+use crate::outbox::{Message, Queues, queue_name};
+use crate::{Error, Result};
+
+/// How often the queues are looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// A message is in one queue or the next, but queues are looked at one after another, so that it can slip from one not
+/// yet seen to one seen already. In as many looks as there are queues, it is seen.
+const EMPTY_LOOKS: usize = 3;
+/// How much of a stuck message, and how many of them and of the last log lines, an error shows.
+const EXCERPT_CHARS: usize = 300;
+const EXCERPTS: usize = 3;
+
+/// How long a run may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// As a whole.
+    pub overall: Duration,
+    /// Without anything moving.
+    pub standstill: Duration,
+}
+
+impl Default for Patience {
+    /// The schedule fires within ten seconds, and a record that has to wait for something waits seconds.
+    fn default() -> Self {
+        Self { overall: Duration::from_mins(10), standstill: Duration::from_mins(1) }
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Accounts that are yet to be scanned.
+    pub accounts: usize,
+    /// Users that are yet to be checked.
+    pub users: usize,
+    /// Owners who are yet to be mailed.
+    pub findings: usize,
+    /// What was given up.
+    pub dead_letters: usize,
+}
+
+impl Progress {
+    fn of(deployment: &Deployment, queues: &Queues) -> Self {
+        let [accounts, users, findings] =
+            deployment.outputs.queue_urls().map(|url| queues.messages(url).len());
+        let dead_letters = deployment.outputs.dead_letter_queue_urls();
+        let dead_letters = dead_letters.map(|url| queues.messages(url).len()).iter().sum();
+        Self { accounts, users, findings, dead_letters }
+    }
+
+    fn nothing_to_do(&self) -> bool {
+        self.accounts + self.users + self.findings == 0
+    }
+}
+
+impl Deployment {
+    /// Starts a run by the schedule, and waits until it is over. `on_progress` hears of each look at the queues. Returns
+    /// how long it took from when the schedule fired, to the precision of those looks: rather too long than too short.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDrained`], with what is stuck where, if the run does not end in time.
+    pub async fn run(&self, patience: Patience, on_progress: impl FnMut(Progress)) -> Result<Duration> {
+        let scans = self.scans_completed().await?;
+        self.fire(None).await?;
+        let fired_at = self.wait_until_begun(patience, scans).await?;
+        let empty_at = self.wait_until_empty(patience, on_progress).await?;
+        Ok(empty_at - fired_at)
+    }
+
+    /// Waits until the first run, which the schedule starts by itself, is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDrained`], with what is stuck where, if it does not begin and end in time.
+    pub async fn wait_for_first_run(&self, patience: Patience) -> Result<()> {
+        self.wait_until_begun(patience, 0).await?;
+        self.wait_until_empty(patience, |_| ()).await.map(drop)
+    }
+
+    /// Waits until a run is at work, or has been: until then, its queues are as empty as after it. Returns when it was
+    /// last seen not to have begun.
+    async fn wait_until_begun(&self, patience: Patience, scans_before: u64) -> Result<Instant> {
+        let waiting_since = Instant::now();
+        let mut idle_at = waiting_since;
+        loop {
+            let looked_at = Instant::now();
+            let queues = Queues::of(&self.aws).await?;
+            let is_at_work = !Progress::of(self, &queues).nothing_to_do();
+            if is_at_work || self.scans_completed().await? > scans_before {
+                return Ok(idle_at);
+            }
+            idle_at = looked_at;
+            if waiting_since.elapsed() > patience.standstill {
+                return Err(self.not_drained("was not started by the schedule", &queues).await);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Waits until there is nothing in any queue, neither visible nor in flight. `on_progress` hears of each look. Returns
+    /// since when that is so.
+    ///
+    /// A message leaves its queue only when what follows from it is in the next: as long as there is work, there is a
+    /// message somewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDrained`], with what is stuck where, if that does not come in time.
+    pub async fn wait_until_empty(
+        &self,
+        patience: Patience,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Instant> {
+        let started_at = Instant::now();
+        let mut empty_at = started_at;
+        let mut moved_at = started_at;
+        let mut last_seen = Progress::default();
+        let mut empty_looks = 0;
+        while empty_looks < EMPTY_LOOKS {
+            let queues = Queues::of(&self.aws).await?;
+            let progress = Progress::of(self, &queues);
+            on_progress(progress);
+            empty_looks = if progress.nothing_to_do() { empty_looks + 1 } else { 0 };
+            if empty_looks == 1 {
+                empty_at = Instant::now();
+            }
+            if progress != last_seen {
+                (last_seen, moved_at) = (progress, Instant::now());
+            }
+            if moved_at.elapsed() > patience.standstill {
+                return Err(self.not_drained("stands still", &queues).await);
+            }
+            if started_at.elapsed() > patience.overall {
+                return Err(self.not_drained("takes too long", &queues).await);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(empty_at)
+    }
+
+    async fn scans_completed(&self) -> Result<u64> {
+        let metrics = self.metrics_of(Function::Producer).await?;
+        Ok(metrics.get("ScansCompleted"))
+    }
+
+    async fn not_drained(&self, what: &str, queues: &Queues) -> Error {
+        Error::NotDrained { what: what.to_owned(), report: self.report(queues).await }
+    }
+
+    /// What is in which queue, and what the functions said last.
+    pub async fn report(&self, queues: &Queues) -> String {
+        let mut report = String::new();
+        let outputs = &self.outputs;
+        for url in outputs.queue_urls().iter().chain(&outputs.dead_letter_queue_urls()) {
+            report += &report_on_queue(queue_name(url), queues.messages(url));
+        }
+        for function in Function::ALL {
+            report += &self.report_on_log(function).await;
+        }
+        report
+    }
+
+    async fn report_on_log(&self, function: Function) -> String {
+        let events = self.log(function).await.unwrap_or_default();
+        let last = &events[events.len().saturating_sub(EXCERPTS)..];
+        let lines = last.iter().map(|event| format!("    {}\n", excerpt(&event.message)));
+        format!("  log of the {}:\n{}", function.binary(), lines.collect::<String>())
+    }
+}
+
+/// How much is in a queue, and what; nothing about an empty one.
+fn report_on_queue(name: &str, messages: &[Message]) -> String {
+    if messages.is_empty() {
+        return String::new();
+    }
+    let in_flight = messages.iter().filter(|message| !message.is_visible).count();
+    let heading = format!("  {name}: {} messages, {in_flight} in flight\n", messages.len());
+    let bodies = messages
+        .iter()
+        .take(EXCERPTS)
+        .map(|message| format!("    received {} times: {}\n", message.receive_count, excerpt(&message.body)));
+    iter::once(heading).chain(bodies).collect()
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_CHARS).collect()
+}

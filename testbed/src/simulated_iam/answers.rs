@@ -1,0 +1,189 @@
+//! IAM's answers, in IAM's XML.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
+
+/// What an operation found.
+pub(super) enum Answer {
+    Users(ListUsersResult),
+    AccessKeys(ListAccessKeysResult),
+    Tags(ListUserTagsResult),
+    LastUsed(GetAccessKeyLastUsedResult),
+}
+
+impl Answer {
+    /// The answer's XML; `request_id` is in every answer of AWS.
+    pub(super) fn to_xml(&self, request_id: &str) -> Result<String, quick_xml::SeError> {
+        match self {
+            Self::Users(result) => envelope("ListUsers", result, request_id),
+            Self::AccessKeys(result) => envelope("ListAccessKeys", result, request_id),
+            Self::Tags(result) => envelope("ListUserTags", result, request_id),
+            Self::LastUsed(result) => envelope("GetAccessKeyLastUsed", result, request_id),
+        }
+    }
+}
+
+fn envelope(
+    operation: &str,
+    result: &impl Serialize,
+    request_id: &str,
+) -> Result<String, quick_xml::SeError> {
+    let result = quick_xml::se::to_string_with_root(&format!("{operation}Result"), result)?;
+    let metadata = ResponseMetadata { request_id: request_id.to_owned() };
+    let metadata = quick_xml::se::to_string(&metadata)?;
+    Ok(format!(r#"<{operation}Response xmlns="{NAMESPACE}">{result}{metadata}</{operation}Response>"#))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ResponseMetadata {
+    request_id: String,
+}
+
+/// A list in the Query protocol: each of its elements is called `member`.
+#[derive(Serialize)]
+pub(super) struct Members<T> {
+    pub(super) member: Vec<T>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListUsersResult {
+    pub(super) users: Members<UserElement>,
+    pub(super) is_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) marker: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UserElement {
+    pub(super) path: String,
+    pub(super) user_name: String,
+    pub(super) user_id: String,
+    pub(super) arn: String,
+    pub(super) create_date: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) password_last_used: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListAccessKeysResult {
+    pub(super) access_key_metadata: Members<AccessKeyElement>,
+    pub(super) is_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) marker: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AccessKeyElement {
+    pub(super) user_name: String,
+    pub(super) access_key_id: String,
+    pub(super) status: &'static str,
+    pub(super) create_date: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListUserTagsResult {
+    pub(super) tags: Members<TagElement>,
+    pub(super) is_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) marker: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TagElement {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GetAccessKeyLastUsedResult {
+    pub(super) user_name: String,
+    pub(super) access_key_last_used: AccessKeyLastUsed,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AccessKeyLastUsed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_used_date: Option<String>,
+    pub(super) service_name: String,
+    pub(super) region: String,
+}
+
+/// A refusal: HTTP status, IAM's code and message.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn no_such_user(name: &str) -> Self {
+        let message = format!("The user with name {name} cannot be found.");
+        Self { status: 404, code: "NoSuchEntity", message }
+    }
+
+    pub(super) fn no_such_key(id: &str) -> Self {
+        let message = format!("The Access Key with id {id} cannot be found.");
+        Self { status: 404, code: "NoSuchEntity", message }
+    }
+
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self { status: 400, code: "ValidationError", message: message.into() }
+    }
+
+    pub(super) fn no_such_operation(action: &str, version: &str) -> Self {
+        let message = format!("Could not find operation {action} for version {version}");
+        Self { status: 400, code: "InvalidAction", message }
+    }
+
+    pub(super) fn throttled() -> Self {
+        Self { status: 400, code: "Throttling", message: "Rate exceeded".to_owned() }
+    }
+
+    pub(super) fn no_credentials() -> Self {
+        let message = "Request is missing Authentication Token".to_owned();
+        Self { status: 403, code: "MissingAuthenticationToken", message }
+    }
+
+    /// The refusal's XML. All of these are the caller's doing, so the type is always `Sender`, throttling included.
+    pub(super) fn to_xml(&self, request_id: &str) -> Result<String, quick_xml::SeError> {
+        quick_xml::se::to_string(&ErrorResponse {
+            namespace: NAMESPACE,
+            error: ErrorElement { r#type: "Sender", code: self.code, message: &self.message },
+            request_id,
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ErrorResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    namespace: &'a str,
+    error: ErrorElement<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ErrorElement<'a> {
+    r#type: &'a str,
+    code: &'a str,
+    message: &'a str,
+}
+
+/// A date as IAM writes it: `2026-03-01T12:00:00Z`.
+pub(super) fn date(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,108 @@
+//! IAM as no emulator has it: any number of users with any key ages, real pages and markers, last-used dates, latency,
+//! and the throttling of IAM's own token bucket.
+//!
+//! It speaks IAM's Query protocol on a loopback port, to whichever account's credentials a request carries, and answers
+//! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags` and `GetAccessKeyLastUsed`.
+//!
+//! # Layout
+//!
+//! * [`directory`]: the users.
+//! * `operations`: the four operations on them.
+//! * `answers`: IAM's XML.
+//! * `server`: HTTP, credentials, throttling, latency, counting.
+
+mod answers;
+pub mod directory;
+mod operations;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::aws::Account;
+use crate::{Error, Result};
+use directory::User;
+use server::State;
+
+/// How it behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How long each answer takes.
+    pub latency: Duration,
+    /// How many calls each account may make; `None` for as many as it likes.
+    pub limit: Option<TokenBucket>,
+}
+
+/// IAM's limit for one account.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenBucket {
+    /// Calls per second, in the long run.
+    pub rate: NonZeroU32,
+    /// Calls at once, after a rest.
+    pub burst: NonZeroU32,
+}
+
+/// How often an operation was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Answered, with users or with an error.
+    pub answered: u64,
+    /// Throttled.
+    pub throttled: u64,
+}
+
+/// A running simulated IAM. It ends with the process.
+#[derive(Clone)]
+pub struct SimulatedIam {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+impl SimulatedIam {
+    /// Starts it, on a thread and a port of its own: it serves the tests of one process, whatever runtime each is on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Start`] if no port or thread is to be had.
+    pub fn start(options: &Options) -> Result<Self> {
+        let failed = |source| Error::Start { what: "the simulated IAM", source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let state = Arc::new(State::new(options));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let serve = server::serve(listener, Arc::clone(&state));
+        thread::Builder::new()
+            .name("simulated-iam".to_owned())
+            .spawn(move || runtime.block_on(serve))
+            .map_err(failed)?;
+        Ok(Self { address, state })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Gives an account its users, instead of those it had.
+    pub fn set_users(&self, account: &Account, users: Vec<User>) {
+        self.state.set_users(account, users);
+    }
+
+    /// How often an account called each operation.
+    #[must_use]
+    pub fn calls(&self, account: &Account) -> BTreeMap<String, Calls> {
+        self.state.calls(account)
+    }
+}

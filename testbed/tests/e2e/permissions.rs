@@ -1,0 +1,439 @@
+//! The roles of the template are enough, and nothing in them is too much.
+//!
+//! On an emulator that enforces IAM policies, the pipeline runs with the template's roles alone. Then it runs without
+//! each single grant, one action on one resource, and each time something breaks. The emulator does not ask for all that
+//! AWS asks for; the grants it never asks for are listed with the reason they are made. The two lists are all that the
+//! template grants, and a snapshot says it word for word: what the emulator does not judge, nothing else here would miss.
+
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, TimeDelta, Utc};
+use futures::{StreamExt, stream};
+use keynudge_testbed::aws::{IAM, REGION};
+use keynudge_testbed::deployment::{Deployment, Members, Parameters, Resource};
+use keynudge_testbed::emulator::{self, Emulator};
+use keynudge_testbed::emulator_iam;
+use keynudge_testbed::functions::Function;
+use keynudge_testbed::outbox::{self, Queues, queue_name};
+use keynudge_testbed::population::{Contact, Keys, Population, Profile, Setting};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::support::{assert_log_is_private, deploy, drain, fresh_account, secrets_of, send, start};
+
+const DEADLINE: Duration = Duration::from_mins(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Deployments at a time.
+const CONCURRENCY: usize = 4;
+
+/// One action a role may do on one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grant {
+    /// What the template calls the role.
+    role: String,
+    action: String,
+    /// As the policy has it.
+    arn: String,
+    /// Under what it holds, if not always.
+    condition: Option<Value>,
+    /// What the template calls the resource, or the end of the ARN if it is none of the stack's.
+    resource: String,
+}
+
+/// What shows whether a grant is there.
+#[derive(Clone, Copy, Debug)]
+enum Probe {
+    /// A run that ends in a mail.
+    Run,
+    /// A record that ends in the dead-letter queue of the named function.
+    BadRecord(Function),
+}
+
+/// The grants the emulator asks for: whose role has it, action, resource, and what shows it.
+const NEEDED: [(Function, &str, &str, Probe); 11] = [
+    (Function::Producer, "iam:ListUsers", "*", Probe::Run),
+    (Function::Producer, "sqs:SendMessage", "AccountsQueue", Probe::Run),
+    (Function::Producer, "sqs:SendMessage", "UsersQueue", Probe::Run),
+    (Function::Producer, "sqs:SendMessage", "AccountsDeadLetterQueue", Probe::BadRecord(Function::Producer)),
+    (Function::Worker, "iam:ListAccessKeys", "user/*", Probe::Run),
+    (Function::Worker, "iam:ListUserTags", "user/*", Probe::Run),
+    (Function::Worker, "iam:GetAccessKeyLastUsed", "user/*", Probe::Run),
+    (Function::Worker, "sqs:SendMessage", "FindingsQueue", Probe::Run),
+    (Function::Worker, "sqs:SendMessage", "UsersDeadLetterQueue", Probe::BadRecord(Function::Worker)),
+    (Function::Notifier, "ses:SendEmail", "identity/*", Probe::Run),
+    (Function::Notifier, "sqs:SendMessage", "FindingsDeadLetterQueue", Probe::BadRecord(Function::Notifier)),
+];
+
+const POLLS: &str = "Lambda polls the queue as the role; the emulator reads it without asking";
+const LOGS: &str = "Lambda writes the log as the role; the emulator writes it without asking";
+const STARTS: &str = "Scheduler acts as the role; the emulator's schedule asks nobody";
+
+/// The grants the emulator never asks for: role, action, resource, and why AWS does.
+const NOT_ENFORCED: [(&str, &str, &str, &str); 19] = [
+    ("ProducerRole", "sqs:ReceiveMessage", "AccountsQueue", POLLS),
+    ("ProducerRole", "sqs:DeleteMessage", "AccountsQueue", POLLS),
+    ("ProducerRole", "sqs:GetQueueAttributes", "AccountsQueue", POLLS),
+    ("ProducerRole", "sqs:SendMessage", "ProducerFailuresQueue", "Lambda reports failed starts as the role"),
+    ("ProducerRole", "logs:CreateLogStream", "ProducerLogGroup", LOGS),
+    ("ProducerRole", "logs:PutLogEvents", "ProducerLogGroup", LOGS),
+    ("WorkerRole", "sqs:ReceiveMessage", "UsersQueue", POLLS),
+    ("WorkerRole", "sqs:DeleteMessage", "UsersQueue", POLLS),
+    ("WorkerRole", "sqs:GetQueueAttributes", "UsersQueue", POLLS),
+    ("WorkerRole", "logs:CreateLogStream", "WorkerLogGroup", LOGS),
+    ("WorkerRole", "logs:PutLogEvents", "WorkerLogGroup", LOGS),
+    ("NotifierRole", "ses:SendEmail", "configuration-set/*", "SES asks for it beside the identity"),
+    ("NotifierRole", "sqs:ReceiveMessage", "FindingsQueue", POLLS),
+    ("NotifierRole", "sqs:DeleteMessage", "FindingsQueue", POLLS),
+    ("NotifierRole", "sqs:GetQueueAttributes", "FindingsQueue", POLLS),
+    ("NotifierRole", "logs:CreateLogStream", "NotifierLogGroup", LOGS),
+    ("NotifierRole", "logs:PutLogEvents", "NotifierLogGroup", LOGS),
+    ("ScheduleRole", "lambda:InvokeFunction", "ProducerFunction", STARTS),
+    ("ScheduleRole", "sqs:SendMessage", "ScheduleDeadLetterQueue", STARTS),
+];
+
+impl Grant {
+    fn is(&self, role: &str, action: &str, resource: &str) -> bool {
+        self.key() == (role, action, resource)
+    }
+
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.role, &self.action, &self.resource)
+    }
+
+    fn is_needed(&self) -> bool {
+        NEEDED.iter().any(|(function, action, resource, _)| self.is(role_of(*function), action, resource))
+    }
+
+    /// The statement that makes the emulator allow what AWS allows for this grant: the grant as it is, but for how the
+    /// emulator differs from AWS in what it asks:
+    ///
+    /// * for a batch it asks for `sqs:SendMessageBatch`, where AWS asks for `sqs:SendMessage`;
+    /// * it judges `ses:SendEmail` without the identity and the sender, `iam:GetAccessKeyLastUsed` without the user.
+    ///
+    /// These are granted here alone, never in the template.
+    fn as_the_emulator_asks(&self) -> Value {
+        let mut statement = json!({ "Effect": "Allow", "Action": self.action, "Resource": self.arn });
+        if let Some(condition) = &self.condition {
+            statement["Condition"] = condition.clone();
+        }
+        match (&*self.action, &*self.resource) {
+            ("sqs:SendMessage", _) => {
+                statement["Action"] = json!(["sqs:SendMessage", "sqs:SendMessageBatch"]);
+            }
+            ("ses:SendEmail", "identity/*") => {
+                statement = json!({ "Effect": "Allow", "Action": self.action, "Resource": "*" });
+            }
+            ("iam:GetAccessKeyLastUsed", _) => statement["Resource"] = json!("*"),
+            _ => {}
+        }
+        statement
+    }
+
+    /// The grant word for word, without what differs from one deployment to the next.
+    fn masked(&self, deployment: &Deployment) -> String {
+        let account = deployment.aws.account().as_str();
+        let stack = deployment.outputs.producer_function_name.trim_end_matches("-producer");
+        let condition = self.condition.as_ref().map(|condition| format!(" if {condition}"));
+        let Self { role, action, arn, .. } = self;
+        let line = format!("{role:<12} {action:<24} {arn}{}", condition.unwrap_or_default());
+        line.replace(stack, "<stack>").replace(account, "<account>").replace(REGION, "<region>")
+    }
+}
+
+fn role_of(function: Function) -> &'static str {
+    match function {
+        Function::Producer => "ProducerRole",
+        Function::Worker => "WorkerRole",
+        Function::Notifier => "NotifierRole",
+    }
+}
+
+/// An emulator that enforces IAM policies, for the tests of this file.
+async fn enforcing() -> &'static Emulator {
+    static ENFORCING: OnceCell<Emulator> = OnceCell::const_new();
+    ENFORCING
+        .get_or_init(async || {
+            let options = emulator::Options { enforce_iam: true, ..emulator::Options::default() };
+            start(&options).await
+        })
+        .await
+}
+
+/// A deployment in an account with one user, whose key is made now and judged in the future. The user is named by an
+/// address, which is in what AWS says when it denies a call about the user.
+async fn deploy_with_one_owner() -> (Deployment, Population) {
+    let setting = Setting { everybody: true, ..Setting::default() };
+    let profile = Profile { contact: Contact::Name, ..Profile::with(Keys::Stale) };
+    let population = Population::of_profiles(&setting, &[profile], 6);
+    let aws = fresh_account(enforcing().await);
+    let population = emulator_iam::create(&aws, population, || ()).await.unwrap();
+    let parameters = Parameters::default().with("Audience", "all").with("AllowAsOf", "true");
+    (deploy(aws, &parameters).await, population)
+}
+
+/// All that the template's roles grant.
+async fn grants_of(deployment: &Deployment) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    for role in deployment.resources_of_type("AWS::IAM::Role") {
+        for policy in inline_policies(deployment, &role.physical_resource_id).await {
+            for statement in policy.statements {
+                grants.extend(grants_in(&statement, &role.logical_resource_id, deployment));
+            }
+        }
+    }
+    grants
+}
+
+/// One grant for each action on each resource.
+fn grants_in(statement: &Statement, role: &str, deployment: &Deployment) -> Vec<Grant> {
+    assert_eq!(statement.effect, "Allow", "{role}: {}", statement.sid);
+    let mut grants = Vec::new();
+    for action in many(&statement.action) {
+        for arn in many(&statement.resource) {
+            let arn = arn.as_str().unwrap();
+            grants.push(Grant {
+                role: role.to_owned(),
+                action: action.as_str().unwrap().to_owned(),
+                arn: arn.to_owned(),
+                condition: statement.condition.clone(),
+                resource: resource_name(arn, deployment),
+            });
+        }
+    }
+    grants
+}
+
+/// An ARN has a resource's name between colons. That is its id, except for queues, whose id is their URL.
+fn resource_name(arn: &str, deployment: &Deployment) -> String {
+    let named = |resource: &&Resource| {
+        let id = &*resource.physical_resource_id;
+        let name = if id.starts_with("http") { queue_name(id) } else { id };
+        arn.split(':').any(|part| part == name)
+    };
+    let resource = deployment.resources().iter().find(named);
+    let end_of_arn = || arn.rsplit(':').next().unwrap_or(arn);
+    resource.map_or_else(end_of_arn, |resource| &resource.logical_resource_id).to_owned()
+}
+
+/// Policies have a list wherever there may be more than one thing, or that thing.
+fn many(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_else(|| vec![value.clone()])
+}
+
+/// Leaves each role with these grants alone; without any, it has no policy, since none may be empty.
+async fn allow(deployment: &Deployment, grants: &[Grant]) {
+    for role in deployment.resources_of_type("AWS::IAM::Role") {
+        let of_role = grants.iter().filter(|grant| grant.role == role.logical_resource_id);
+        let statements: Vec<Value> = of_role.map(Grant::as_the_emulator_asks).collect();
+        let document = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        let policies = inline_policies(deployment, &role.physical_resource_id).await;
+        assert_eq!(policies.len(), 1, "{} has one inline policy", role.logical_resource_id);
+        let policy = [("RoleName", &*role.physical_resource_id), ("PolicyName", &*policies[0].name)];
+        let (operation, parameters) = if statements.is_empty() {
+            ("DeleteRolePolicy", policy.to_vec())
+        } else {
+            ("PutRolePolicy", [&policy[..], &[("PolicyDocument", &*document)]].concat())
+        };
+        let _: IgnoredAny = deployment.aws.query(IAM, operation, &parameters).await.unwrap();
+    }
+}
+
+struct Policy {
+    name: String,
+    statements: Vec<Statement>,
+}
+
+/// A statement of a policy, of which nothing may be overlooked.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Statement {
+    sid: String,
+    effect: String,
+    action: Value,
+    resource: Value,
+    condition: Option<Value>,
+}
+
+async fn inline_policies(deployment: &Deployment, role: &str) -> Vec<Policy> {
+    let aws = &deployment.aws;
+    let of_role = [("RoleName", role)];
+    let attached: ListAttachedRolePoliciesResponse =
+        aws.query(IAM, "ListAttachedRolePolicies", &of_role).await.unwrap();
+    assert!(attached.result.policies.member.is_empty(), "{role} has managed policies");
+    let inline: ListRolePoliciesResponse = aws.query(IAM, "ListRolePolicies", &of_role).await.unwrap();
+    let mut policies = Vec::new();
+    for name in inline.result.policies.member {
+        let named = [("RoleName", role), ("PolicyName", &name)];
+        let answer: GetRolePolicyResponse = aws.query(IAM, "GetRolePolicy", &named).await.unwrap();
+        let document = percent_decode_str(&answer.result.document).decode_utf8().unwrap();
+        let document: Document = serde_json::from_str(&document).unwrap();
+        policies.push(Policy { name, statements: document.statement });
+    }
+    policies
+}
+
+/// Sets the probe off, waits until it is done or somebody is denied something, and returns who was.
+async fn denied_by(probe: Probe, deployment: &Deployment) -> Vec<Function> {
+    match probe {
+        Probe::Run => {
+            let as_of = (Utc::now() + TimeDelta::days(100)).to_rfc3339_opts(SecondsFormat::Secs, true);
+            deployment.fire(Some(&as_of)).await.unwrap();
+        }
+        Probe::BadRecord(function) => send(deployment, queues_of(deployment, function).0, "{}").await,
+    }
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let denied = denied(deployment).await;
+        if !denied.is_empty() {
+            return denied;
+        }
+        if is_done(probe, deployment).await {
+            break;
+        }
+        if Instant::now() > deadline {
+            let queues = Queues::of(&deployment.aws).await.unwrap();
+            panic!("{probe:?}: neither done nor denied\n{}", deployment.report(&queues).await);
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    // What was denied on the way may have been logged between the two looks, and a last use that cannot be read stops
+    // no mail.
+    drain(deployment).await;
+    denied(deployment).await
+}
+
+/// The functions that say in their logs that they were denied something.
+async fn denied(deployment: &Deployment) -> Vec<Function> {
+    let mut denied = Vec::new();
+    for function in Function::ALL {
+        let log = deployment.log(function).await.unwrap();
+        if log.iter().any(|event| event.message.contains("AccessDenied")) {
+            denied.push(function);
+        }
+    }
+    denied
+}
+
+async fn is_done(probe: Probe, deployment: &Deployment) -> bool {
+    match probe {
+        Probe::Run => !outbox::mails(&deployment.aws).await.unwrap().is_empty(),
+        Probe::BadRecord(function) => {
+            let queues = Queues::of(&deployment.aws).await.unwrap();
+            !queues.messages(queues_of(deployment, function).1).is_empty()
+        }
+    }
+}
+
+/// A function's queue and its dead-letter queue.
+fn queues_of(deployment: &Deployment, function: Function) -> (&str, &str) {
+    let outputs = &deployment.outputs;
+    match function {
+        Function::Producer => (&outputs.accounts_queue_url, &outputs.accounts_dead_letter_queue_url),
+        Function::Worker => (&outputs.users_queue_url, &outputs.users_dead_letter_queue_url),
+        Function::Notifier => (&outputs.findings_queue_url, &outputs.findings_dead_letter_queue_url),
+    }
+}
+
+/// Every probe there is ends as it should.
+async fn assert_nothing_is_denied(deployment: &Deployment) {
+    let bad_records = Function::ALL.map(Probe::BadRecord);
+    for probe in [Probe::Run].into_iter().chain(bad_records) {
+        assert_eq!(denied_by(probe, deployment).await, [], "{probe:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_templates_roles_are_enough() {
+    let (deployment, _) = deploy_with_one_owner().await;
+    allow(&deployment, &grants_of(&deployment).await).await;
+    assert_nothing_is_denied(&deployment).await;
+}
+
+#[tokio::test]
+async fn the_emulator_asks_for_none_of_the_other_grants() {
+    let (deployment, _) = deploy_with_one_owner().await;
+    let mut grants = grants_of(&deployment).await;
+    grants.retain(Grant::is_needed);
+    allow(&deployment, &grants).await;
+    assert_nothing_is_denied(&deployment).await;
+}
+
+/// Nor does what AWS says to a function that is denied something reach a log.
+#[tokio::test]
+async fn every_grant_that_the_emulator_asks_for_is_needed() {
+    let without_each = stream::iter(NEEDED).map(|(function, action, resource, probe)| async move {
+        let (deployment, population) = deploy_with_one_owner().await;
+        let role = role_of(function);
+        let mut grants = grants_of(&deployment).await;
+        let all = grants.len();
+        grants.retain(|grant| !grant.is(role, action, resource));
+        assert_eq!(grants.len(), all - 1, "{role} grants {action} on {resource} once");
+        allow(&deployment, &grants).await;
+        let denied = denied_by(probe, &deployment).await;
+        assert_eq!(denied, [function], "{role} without {action} on {resource}");
+        assert_log_is_private(&deployment, &secrets_of(&population)).await;
+    });
+    without_each.buffer_unordered(CONCURRENCY).collect::<()>().await;
+}
+
+#[tokio::test]
+async fn the_roles_grant_what_is_listed_and_nothing_else() {
+    let (deployment, _) = deploy_with_one_owner().await;
+    let grants = grants_of(&deployment).await;
+    let mut granted: Vec<_> = grants.iter().map(Grant::key).collect();
+    let needed = NEEDED.map(|(function, action, resource, _)| (role_of(function), action, resource));
+    let not_enforced = NOT_ENFORCED.map(|(role, action, resource, _)| (role, action, resource));
+    let mut listed = [&needed[..], &not_enforced].concat();
+    granted.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(granted, listed);
+
+    let mut lines: Vec<String> = grants.iter().map(|grant| grant.masked(&deployment)).collect();
+    lines.sort_unstable();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[derive(Deserialize)]
+struct ListAttachedRolePoliciesResponse {
+    #[serde(rename = "ListAttachedRolePoliciesResult")]
+    result: AttachedPolicies,
+}
+
+#[derive(Deserialize)]
+struct AttachedPolicies {
+    #[serde(rename = "AttachedPolicies")]
+    policies: Members<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ListRolePoliciesResponse {
+    #[serde(rename = "ListRolePoliciesResult")]
+    result: PolicyNames,
+}
+
+#[derive(Deserialize)]
+struct PolicyNames {
+    #[serde(rename = "PolicyNames")]
+    policies: Members<String>,
+}
+
+#[derive(Deserialize)]
+struct GetRolePolicyResponse {
+    #[serde(rename = "GetRolePolicyResult")]
+    result: RolePolicy,
+}
+
+#[derive(Deserialize)]
+struct RolePolicy {
+    #[serde(rename = "PolicyDocument")]
+    document: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document {
+    statement: Vec<Statement>,
+}
