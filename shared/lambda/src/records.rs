@@ -203,35 +203,42 @@ pub async fn respond<T>(
     metrics: &Metrics,
     clock: Clock,
 ) -> SqsBatchResponse {
-    let concluded = records.into_iter().map(async |Record { envelope, result }| {
-        let given_back = match result {
-            Ok(_) => None,
-            Err(Failure::GiveBack(reason)) => Some(reason),
-            Err(Failure::GiveUp(reason)) => {
-                let letter = envelope.dead_letter(&reason, clock);
-                let put = deadline.within(TIME_TO_ANSWER / 4, dead_letters.put(&letter)).await;
-                match put {
-                    Some(Ok(())) => {
-                        metrics.count(Metric::DeadLetters);
-                        log(&envelope, "given_up", &reason);
-                        None
-                    }
-                    Some(Err(error)) => Some(Reason::new(reason.name, format!("not put aside: {error}"))),
-                    None => Some(Reason::new(reason.name, "not put aside: out of time")),
-                }
-            }
-        };
-        given_back.map(|reason| {
-            metrics.count(Metric::RecordsGivenBack);
-            log(&envelope, "given_back", &reason);
-            envelope.message_id
-        })
-    });
+    let concluded =
+        records.into_iter().map(|record| conclude(record, dead_letters, deadline, metrics, clock));
     let mut response = SqsBatchResponse::default();
     for message_id in join_all(concluded).await.into_iter().flatten() {
         response.add_failure(message_id);
     }
     response
+}
+
+/// Ends one record. Returns its id if SQS is to deliver it again.
+async fn conclude<T>(
+    Record { envelope, result }: Record<T>,
+    dead_letters: &impl DeadLetters,
+    deadline: Deadline,
+    metrics: &Metrics,
+    clock: Clock,
+) -> Option<String> {
+    let reason = match result {
+        Ok(_) => return None,
+        Err(Failure::GiveBack(reason)) => reason,
+        Err(Failure::GiveUp(reason)) => {
+            let letter = envelope.dead_letter(&reason, clock);
+            match deadline.within(TIME_TO_ANSWER / 4, dead_letters.put(&letter)).await {
+                Some(Ok(())) => {
+                    metrics.count(Metric::DeadLetters);
+                    log(&envelope, "given_up", &reason);
+                    return None;
+                }
+                Some(Err(error)) => Reason::new(reason.name, format!("not put aside: {error}")),
+                None => Reason::new(reason.name, "not put aside: out of time"),
+            }
+        }
+    };
+    metrics.count(Metric::RecordsGivenBack);
+    log(&envelope, "given_back", &reason);
+    Some(envelope.message_id)
 }
 
 impl Envelope {
