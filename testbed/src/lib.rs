@@ -16,6 +16,7 @@
 //! * [`pipeline`]: fires the schedule and waits until every queue is empty.
 //! * [`outbox`]: what came out of it: mails and dead letters.
 //! * [`function_logs`]: what the functions printed, their metrics included.
+//! * [`processes`]: the emulator's and the functions' processes.
 //! * [`peak_memory`]: what the functions' processes needed.
 //!
 //! Who is mailed:
@@ -34,6 +35,7 @@ pub mod outbox;
 pub mod peak_memory;
 pub mod pipeline;
 pub mod population;
+pub mod processes;
 pub mod simulated_iam;
 pub mod venv;
 pub mod workspace;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::deployment::Outputs;
 use crate::functions::Function;
+use crate::processes;
 
 /// The most memory seen so far, by function. Empty where there is no `/proc`.
 #[derive(Clone, Debug, Default)]
@@ -17,10 +18,11 @@ impl PeakMemory {
     /// Looks at all processes of this deployment's functions. The kernel keeps each one's peak, so that a look now and
     /// then will do; a process that ended in between is missed.
     pub fn sample(&mut self, endpoint: &str, outputs: &Outputs) {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        for process in processes.map(|entry| entry.path()) {
-            let Some(function) = function_run_by(&process, endpoint, outputs) else { continue };
-            let Some(peak) = peak_of(&process) else { continue };
+        for process in processes::using(endpoint) {
+            let name = process.function_name.as_deref();
+            let is_run_by = |function: &Function| name == Some(outputs.function_name(*function));
+            let Some(function) = Function::ALL.into_iter().find(is_run_by) else { continue };
+            let Some(peak) = peak_of(&process.path) else { continue };
             let highest = self.bytes.entry(function).or_default();
             *highest = peak.max(*highest);
         }
@@ -31,18 +33,6 @@ impl PeakMemory {
     pub fn of(&self, function: Function) -> Option<u64> {
         self.bytes.get(&function).copied()
     }
-}
-
-/// Which function a process runs, if it is one of this deployment's, by its environment.
-fn function_run_by(process: &Path, endpoint: &str, outputs: &Outputs) -> Option<Function> {
-    let environment = fs::read(process.join("environ")).ok()?;
-    let has = |variable: String| environment.split(|&byte| byte == 0).any(|one| one == variable.as_bytes());
-    if !has(format!("AWS_ENDPOINT_URL={endpoint}")) {
-        return None;
-    }
-    let named =
-        |function: &Function| has(format!("AWS_LAMBDA_FUNCTION_NAME={}", outputs.function_name(*function)));
-    Function::ALL.into_iter().find(named)
 }
 
 /// `VmHWM`, the peak of a process's resident set, which the kernel gives in kB.

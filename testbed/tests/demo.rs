@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use keynudge_testbed::processes::{self, Process};
 use serde_json::Value;
 
 const KEYS: [&str; 9] = [
@@ -140,6 +141,10 @@ impl Running {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    fn processes(&self) -> Vec<Process> {
+        processes::using(&format!("http://{}", self.endpoint))
+    }
+
     fn exit_code(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
@@ -147,10 +152,9 @@ impl Running {
     /// What was killed may take a moment to be gone.
     fn assert_nothing_is_left(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        let is_left =
-            || TcpStream::connect(&self.endpoint).is_ok() || !processes_using(&self.endpoint).is_empty();
+        let is_left = || TcpStream::connect(&self.endpoint).is_ok() || !self.processes().is_empty();
         while is_left() {
-            assert!(Instant::now() < deadline, "left behind: {:?}", processes_using(&self.endpoint));
+            assert!(Instant::now() < deadline, "left behind: {:?}", self.processes());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -166,15 +170,4 @@ impl Drop for Running {
 
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// The emulator and its functions have it in their environment. Nothing is found where there is no `/proc`.
-fn processes_using(endpoint: &str) -> Vec<PathBuf> {
-    let variable = format!("AWS_ENDPOINT_URL=http://{endpoint}");
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|process| process.path());
-    let using = processes.filter(|process| {
-        let environment = fs::read(process.join("environ")).unwrap_or_default();
-        environment.split(|&byte| byte == 0).any(|one| one == variable.as_bytes())
-    });
-    using.collect()
 }

@@ -4,8 +4,6 @@ mod config;
 mod handler;
 mod templates;
 
-use std::env;
-
 use keynudge_aws::sdk;
 use keynudge_aws::ses::SesMailer;
 use keynudge_aws::sqs::Sqs;
@@ -20,7 +18,7 @@ use crate::handler::Notifier;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     function::log_to_stdout();
-    let config = Config::from_vars(&Vars::new(&|name| env::var(name).ok()))?;
+    let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
     let notifier = Notifier {
         mailer: SesMailer::new(&sdk, config.ses_region, config.sender, config.configuration_set),

@@ -108,9 +108,7 @@ where
     /// Lists the account page by page and enqueues its users. Fails as a whole: it is then done again from the first
     /// page, so nobody is left out because one page could not be read, and counts only once it is complete.
     async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
-        if scan.account_id != self.rules.account_id {
-            return Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is not this account")));
-        }
+        records::check_account(&scan, &self.rules.account_id)?;
         let counts = Metrics::default();
         let mut marker = None;
         for _ in 0..MAX_PAGES {

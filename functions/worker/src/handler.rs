@@ -15,7 +15,7 @@ use keynudge_core::tags::Tags;
 use keynudge_lambda::clock::Clock;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
-use keynudge_lambda::records::{self, Failure, Reason};
+use keynudge_lambda::records::{self, Failure};
 use lambda_runtime::Error;
 
 use crate::config::Rules;
@@ -74,9 +74,7 @@ impl<K: KeyStore, F: Outbox<StaleKeys>, L: DeadLetters> Worker<K, F, L> {
     }
 
     async fn check(&self, check: CheckUser) -> Result<Checked, Failure> {
-        if check.account_id != self.rules.account_id {
-            return Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is not this account")));
-        }
+        records::check_account(&check, &self.rules.account_id)?;
         let counts = Metrics::default();
         let outcome = self.outcome(&check, &counts).await?;
         Ok(Checked { check, outcome, counts })

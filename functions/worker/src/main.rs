@@ -3,8 +3,6 @@
 mod config;
 mod handler;
 
-use std::env;
-
 use keynudge_aws::iam::Iam;
 use keynudge_aws::sdk;
 use keynudge_aws::sqs::Sqs;
@@ -19,7 +17,7 @@ use crate::handler::Worker;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     function::log_to_stdout();
-    let config = Config::from_vars(&Vars::new(&|name| env::var(name).ok()))?;
+    let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);
     let worker = Worker {

@@ -152,6 +152,14 @@ pub async fn work<M, T>(
         .await
 }
 
+/// Gives up a message about another account than `own`: there is no way to ask that one.
+pub fn check_account(message: &impl Message, own: &AccountId) -> Result<(), Failure> {
+    if message.account_id() == own {
+        return Ok(());
+    }
+    Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is not this account")))
+}
+
 /// There is no time for it in this invocation.
 #[must_use]
 pub fn out_of_time() -> Failure {

@@ -1,5 +1,6 @@
 //! Settings from the environment, each error naming its variable.
 
+use std::env;
 use std::fmt::{self, Display};
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -36,8 +37,16 @@ impl InvalidVar {
     }
 }
 
+impl Vars<'static> {
+    /// The process's environment.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        Self(&|name| env::var(name).ok())
+    }
+}
+
 impl<'a> Vars<'a> {
-    /// Looks settings up with `lookup`; a function passes its environment, a test a table.
+    /// Looks settings up with `lookup`; a test passes a table.
     #[must_use]
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(lookup)

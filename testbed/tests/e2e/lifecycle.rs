@@ -2,15 +2,15 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
-use std::{env, fs, future, thread};
+use std::{env, future, thread};
 
 use keynudge_testbed::Error;
 use keynudge_testbed::deployment::Parameters;
 use keynudge_testbed::emulator::{self, Emulator};
+use keynudge_testbed::processes;
 use tokio::task::spawn_blocking;
 
 use crate::support::{deploy, fresh_account, packages, run, shared, start};
@@ -35,15 +35,15 @@ async fn no_process_outlives_one_that_was_killed() {
     let endpoint = victim.endpoint();
     assert!(answers(&endpoint));
     if cfg!(target_os = "linux") {
-        let processes = processes_using(&endpoint);
-        assert!(processes.iter().any(|process| process.is_function), "{processes:?}");
-        assert!(processes.iter().any(|process| !process.is_function), "{processes:?}");
+        let processes = processes::using(&endpoint);
+        assert!(processes.iter().any(|process| process.function_name.is_some()), "{processes:?}");
+        assert!(processes.iter().any(|process| process.function_name.is_none()), "{processes:?}");
     }
 
     victim.kill();
 
     eventually("the emulator is gone", || !answers(&endpoint));
-    eventually("no process has it as its AWS", || processes_using(&endpoint).is_empty());
+    eventually("no process has it as its AWS", || processes::using(&endpoint).is_empty());
 }
 
 #[tokio::test]
@@ -129,26 +129,6 @@ impl Drop for Victim {
 
 fn answers(endpoint: &str) -> bool {
     TcpStream::connect(endpoint.trim_start_matches("http://")).is_ok()
-}
-
-#[derive(Debug)]
-struct Process {
-    #[expect(dead_code, reason = "for whoever reads the failure")]
-    path: PathBuf,
-    is_function: bool,
-}
-
-/// The emulator and its functions have it in their environment. Nothing is found where there is no `/proc`.
-fn processes_using(endpoint: &str) -> Vec<Process> {
-    let variable = format!("AWS_ENDPOINT_URL={endpoint}");
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|process| process.path());
-    let using = processes.filter_map(|path| {
-        let environment = fs::read(path.join("environ")).ok()?;
-        let variables: Vec<&[u8]> = environment.split(|&byte| byte == 0).collect();
-        let is_function = variables.iter().any(|one| one.starts_with(b"AWS_LAMBDA_FUNCTION_NAME="));
-        variables.contains(&variable.as_bytes()).then_some(Process { path, is_function })
-    });
-    using.collect()
 }
 
 fn eventually(what: &str, holds: impl Fn() -> bool) {
