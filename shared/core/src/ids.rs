@@ -111,10 +111,21 @@ identifiers! {
         format!("a@{text}").parse::<EmailAddress>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
     };
 
-    /// One scheduled run. Derived from its instant ([`RunId::at`]); for people to follow a run, not for correctness.
+    /// One scheduled run. Derived from its instant ([`RunId::of`]); for people to follow a run, not for correctness.
     RunId: "a run id (1 to 64 letters, digits, - or :)", |text| {
         (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:".contains(&b))
+    };
+
+    /// One attempt to mail an owner; random. It travels as the value of an SES tag.
+    ClaimId: "a claim's id (1 to 64 letters, digits or -)", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+
+    /// The id that SES gives a mail.
+    SesMessageId: "a message id of SES (1 to 128 letters, digits, -, _ or .)", |text| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
 
     /// One line of text by somebody else, such as a key's description: at most 256 characters (the length of an
@@ -124,7 +135,7 @@ identifiers! {
     };
 }
 
-printable!(AccountId, UserId, Domain, RunId);
+printable!(AccountId, UserId, Domain, RunId, ClaimId, SesMessageId);
 unprintable!(UserName, UserArn, AccessKeyId, EmailAddress, Line);
 
 fn is_iam_unique_id(text: &str) -> bool {
@@ -168,11 +179,20 @@ impl EmailAddress {
     }
 }
 
-impl RunId {
-    /// The id of the run that judges ages as of `as_of`.
+impl ClaimId {
+    /// The id made of these bits, which are to be random.
     #[must_use]
-    pub fn at(as_of: DateTime<Utc>) -> Self {
-        Self(as_of.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    pub fn from_bits(bits: u128) -> Self {
+        Self(format!("{bits:032x}"))
+    }
+}
+
+impl RunId {
+    /// The id of the run that judges ages as of `as_of`. A dry run is another one than the live run of the same instant.
+    #[must_use]
+    pub fn of(as_of: DateTime<Utc>, is_dry_run: bool) -> Self {
+        let suffix = if is_dry_run { "-dry-run" } else { "" };
+        Self(format!("{}{suffix}", as_of.format("%Y-%m-%dT%H:%M:%SZ")))
     }
 }
 
@@ -300,8 +320,9 @@ mod tests {
     #[test]
     fn a_run_id_names_the_instant_it_judges() {
         let as_of = "2026-03-01T06:00:00Z".parse().unwrap();
-        assert_eq!(RunId::at(as_of).as_str(), "2026-03-01T06:00:00Z");
-        assert!(accepts::<RunId>(RunId::at(as_of).as_str()));
+        assert_eq!(RunId::of(as_of, false).as_str(), "2026-03-01T06:00:00Z");
+        assert_eq!(RunId::of(as_of, true).as_str(), "2026-03-01T06:00:00Z-dry-run");
+        assert!(accepts::<RunId>(RunId::of(as_of, true).as_str()));
         for bad in ["", "a b", "a\n", &"x".repeat(65)] {
             assert!(!accepts::<RunId>(bad), "{bad}");
         }

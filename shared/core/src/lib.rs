@@ -10,18 +10,24 @@
 //! * [`contact`]: which address an owner is reached at
 //! * [`exemption`]: who is left alone, and until when
 //! * [`tags`]: an IAM user's tags
+//! * [`ledger`]: who was told when, and who is telling them now: nobody is forgotten, nobody told twice
+//! * [`retry`]: when what failed is tried again, and when it is given up
 //! * [`messages`]: what travels on the queues
 //! * [`mail`]: what a reminder says
 //! * [`ports`]: what the domain needs from the world
+//! * [`feedback`]: what SES tells about mails, as it arrives
 //! * [`failure`]: what a failed call means for the message it was made for
 
 pub mod audience;
 pub mod contact;
 pub mod exemption;
 pub mod failure;
+pub mod feedback;
 pub mod ids;
 pub mod keys;
+pub mod ledger;
 pub mod mail;
 pub mod messages;
 pub mod ports;
+pub mod retry;
 pub mod tags;

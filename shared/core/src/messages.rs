@@ -80,6 +80,9 @@ pub struct CheckUser {
     pub account_id: AccountId,
     /// The user.
     pub user: User,
+    /// When the user's keys were first found stale, if this check is done again because that was long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_at: Option<DateTime<Utc>>,
 }
 
 /// Tells the notifier of an owner whose keys are too old.
@@ -101,6 +104,9 @@ pub struct StaleKeys {
     pub stage: u32,
     /// When the keys were looked at.
     pub checked_at: DateTime<Utc>,
+    /// When they were first found stale, if they were looked at again since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_at: Option<DateTime<Utc>>,
 }
 
 /// Why a message cannot be used. Names the field, never its value: it goes into logs and dead letters.
@@ -109,6 +115,9 @@ pub enum InvalidMessage {
     /// The text is not JSON.
     #[error("not JSON")]
     NotJson,
+    /// No message of ours is nearly as large.
+    #[error("larger than 64 KiB")]
+    TooLarge,
     /// A field is not there.
     #[error("{0}")]
     Missing(String),
@@ -125,11 +134,16 @@ pub trait Message: Serialize + DeserializeOwned {
     /// The run it belongs to.
     fn run(&self) -> &Run;
 
-    /// The account it is about. Names the message's group on the queue, so that SQS keeps accounts fair.
+    /// The account it is about.
     fn account_id(&self) -> &AccountId;
 
     /// The user it is about, where it is about one.
     fn user(&self) -> Option<&User>;
+
+    /// Since when it has been tried to tell the owner, where that is longer than this message has been on its queue.
+    fn found_at(&self) -> Option<DateTime<Utc>> {
+        None
+    }
 
     /// Reads a message; `limit` says how far ahead its run may judge.
     fn read(body: &str, limit: AsOfLimit) -> Result<Self, InvalidMessage> {
@@ -139,9 +153,9 @@ pub trait Message: Serialize + DeserializeOwned {
     }
 }
 
-/// Implements [`Message`] for structs with the usual fields; `user` is an expression over `self`.
+/// Implements [`Message`] for structs with the usual fields; the others are expressions over `self`.
 macro_rules! message {
-    ($name:ident, |$this:ident| $user:expr) => {
+    ($name:ident, |$this:ident| $user:expr $(, $found_at:expr)?) => {
         impl Message for $name {
             fn run(&self) -> &Run {
                 &self.run
@@ -155,13 +169,19 @@ macro_rules! message {
                 let $this = self;
                 $user
             }
+
+            $(fn found_at(&self) -> Option<DateTime<Utc>> {
+                let $this = self;
+                $found_at
+            })?
         }
     };
 }
 
 message!(ScanAccount, |_this| None);
+// A check that is done again has a time of its own: IAM's troubles are not the owner's.
 message!(CheckUser, |this| Some(&this.user));
-message!(StaleKeys, |this| Some(&this.user));
+message!(StaleKeys, |this| Some(&this.user), this.found_at);
 
 /// How far ahead of the clock a run may judge.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +190,24 @@ pub enum AsOfLimit {
     From(DateTime<Utc>),
     /// Any run anywhere, for testbeds.
     None,
+}
+
+/// How old a finding may be when its owner is mailed. Later, its keys may have been rotated, and its owner mailed.
+const FINDING_VALID_FOR: TimeDelta = TimeDelta::hours(6);
+
+impl StaleKeys {
+    /// The check that has to be done again if this finding is too old at `now` to be mailed: of the same user in the same
+    /// run, judging keys as of now. A finding is as old as the date it was judged at, too: mails that were due on
+    /// different days must not be sent on one. Testbeds judge ahead of the clock, and never go back.
+    #[must_use]
+    pub fn recheck(&self, now: DateTime<Utc>) -> Option<CheckUser> {
+        (now - self.checked_at.min(self.run.as_of) > FINDING_VALID_FOR).then(|| CheckUser {
+            run: Run { as_of: now.max(self.run.as_of), ..self.run.clone() },
+            account_id: self.account_id.clone(),
+            user: self.user.clone(),
+            found_at: Some(self.found_at.unwrap_or(self.checked_at)),
+        })
+    }
 }
 
 impl AsOfLimit {
@@ -188,7 +226,7 @@ impl Run {
     /// The run that judges keys as of `as_of`.
     #[must_use]
     pub fn at(as_of: DateTime<Utc>, mode: Mode) -> Self {
-        Self { v: Version, run_id: RunId::at(as_of), as_of, mode }
+        Self { v: Version, run_id: RunId::of(as_of, mode == Mode::DryRun), as_of, mode }
     }
 }
 
@@ -207,7 +245,7 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| describe(&error))?;
     deserializer.end().map_err(|_| InvalidMessage::NotJson)?;
@@ -350,6 +388,44 @@ mod tests {
             assert_eq!(read_with(pointer, value).unwrap_err(), InvalidMessage::Invalid(path.to_owned()));
         }
         assert_eq!(InvalidMessage::Invalid("stage".to_owned()).to_string(), "stage is invalid");
+    }
+
+    #[test]
+    fn a_finding_of_more_than_six_hours_is_checked_again_as_of_now() {
+        let finding = read(&stale_keys()).unwrap();
+        let six_hours = finding.run.as_of + TimeDelta::hours(6);
+        assert_eq!(finding.recheck(six_hours), None);
+        let later = six_hours + TimeDelta::seconds(1);
+        let check = finding.recheck(later).unwrap();
+        assert_eq!((check.run.as_of, &check.run.run_id), (later, &finding.run.run_id));
+        assert_eq!((check.account_id, check.user), (finding.account_id.clone(), finding.user.clone()));
+        assert_eq!(check.found_at, Some(finding.checked_at));
+    }
+
+    #[test]
+    fn a_finding_is_as_old_as_the_date_it_was_judged_at() {
+        let mut finding = read(&stale_keys()).unwrap();
+        finding.checked_at += TimeDelta::days(8);
+        assert!(finding.recheck(finding.checked_at).is_some());
+    }
+
+    #[test]
+    fn a_finding_stays_as_old_as_it_is_however_often_it_is_checked_again() {
+        let first_found = now() - TimeDelta::days(3);
+        let mut finding = read(&stale_keys()).unwrap();
+        finding.found_at = Some(first_found);
+        let check = finding.recheck(now() + TimeDelta::days(1)).unwrap();
+        assert_eq!((check.found_at, finding.found_at()), (Some(first_found), Some(first_found)));
+        let travelled = CheckUser::read(&serde_json::to_string(&check).unwrap(), AsOfLimit::None).unwrap();
+        assert_eq!(travelled, check);
+    }
+
+    #[test]
+    fn a_check_that_is_done_again_never_goes_back_in_time() {
+        let mut finding = read(&stale_keys()).unwrap();
+        finding.run.as_of += TimeDelta::days(30);
+        let check = finding.recheck(now() + TimeDelta::days(1)).unwrap();
+        assert_eq!(check.run.as_of, finding.run.as_of);
     }
 
     #[test]

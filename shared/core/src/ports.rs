@@ -2,15 +2,19 @@
 //!
 //! Implemented on AWS in `shared/aws`, and in memory in `shared/testing`.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::failure::CallFailed;
-use crate::ids::{AccessKeyId, AccountId, EmailAddress, UserId, UserName};
+use crate::ids::{AccessKeyId, AccountId, ClaimId, EmailAddress, UserId, UserName};
 use crate::keys::{AccessKey, LastUsed};
+use crate::ledger::Entry;
 use crate::mail::Mail;
-use crate::messages::User;
+use crate::messages::{Message, Run, User};
 use crate::tags::Tags;
 
 /// A user as the list of an account's users shows them.
@@ -54,6 +58,18 @@ pub trait KeyStore {
     async fn last_used(&self, key: &AccessKeyId) -> Result<LastUsed, CallFailed>;
 }
 
+/// What can be put on a queue.
+pub trait Enqueued: Serialize {
+    /// The account it is about. Names the message's group on the queue, so that SQS keeps accounts fair.
+    fn group(&self) -> &AccountId;
+}
+
+impl<M: Message> Enqueued for M {
+    fn group(&self) -> &AccountId {
+        self.account_id()
+    }
+}
+
 /// Puts messages of one kind on the queue they belong on.
 #[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
 pub trait Outbox<M> {
@@ -95,6 +111,97 @@ pub trait DeadLetters {
     async fn put(&self, letter: &DeadLetter) -> Result<(), CallFailed>;
 }
 
+/// Decides when records that are not done are delivered again.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait Redelivery {
+    /// Has the record with this receipt handle delivered again after `delay` (whole seconds), and no earlier.
+    async fn delay(&self, receipt_handle: &str, delay: Duration) -> Result<(), CallFailed>;
+}
+
+/// Remembers who was told when. The rules are in [`crate::ledger`].
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait Ledger {
+    /// The owner's entry as it is now; the default where there is none.
+    async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed>;
+
+    /// Writes `entry` if it is the next revision of what is there.
+    async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed>;
+}
+
+/// Whose entry in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owner {
+    /// The account.
+    pub account_id: AccountId,
+    /// The IAM user.
+    pub user_id: UserId,
+    /// Which of the two ledgers.
+    pub book: Book,
+}
+
+/// Pilots keep a ledger of their own, so that going live tells everyone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Book {
+    /// Owners were told themselves.
+    Live,
+    /// Mails were redirected to one mailbox.
+    Pilot,
+}
+
+impl Book {
+    /// As mails name it in a tag.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Pilot => "pilot",
+        }
+    }
+}
+
+/// Why an entry is not written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteFailed {
+    /// The entry has another revision by now; or this write was done before, and its answer was lost.
+    #[error("somebody else wrote the entry")]
+    Conflict,
+    /// The call failed. Whether it was done is not known.
+    #[error(transparent)]
+    Call(#[from] CallFailed),
+}
+
+/// What is counted, by the metrics' names.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// Keeps what runs came to, per account.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait RunRecords {
+    /// A run was started. Safe to repeat: the first start is kept.
+    async fn start(&self, run: &Run, at: DateTime<Utc>) -> Result<(), CallFailed>;
+
+    /// Sets `counts`, whatever they were: for steps that are done again from their beginning.
+    async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;
+
+    /// Adds `counts`. A repetition counts twice.
+    async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;
+}
+
+/// Tells how much mail may be sent.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait SendQuotas {
+    /// The account's quota in the region mails are sent from.
+    async fn send_quota(&self) -> Result<SendQuota, CallFailed>;
+}
+
+/// How much mail an account may send. SES counts recipients; a reminder has one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SendQuota {
+    /// Mails a second; `None` if there is no limit.
+    pub per_second: Option<f64>,
+    /// Mails that may still be sent in the 24 hours that end now; `None` if there is no limit.
+    pub left_today: Option<u64>,
+}
+
 /// Sends mail.
 #[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
 pub trait Mailer {
@@ -102,15 +209,16 @@ pub trait Mailer {
     async fn send(&self, envelope: &Envelope<'_>, mail: &Mail) -> Result<(), CallFailed>;
 }
 
-/// Where a mail goes, and whose keys it is about; the latter travels along, so that what becomes of it can be told.
+/// Where a mail goes, and whose keys it is about; the latter travels along as tags, so that SES's events can tell what
+/// became of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
     /// The mailbox.
     pub to: &'a EmailAddress,
-    /// The account.
-    pub account_id: &'a AccountId,
-    /// The IAM user.
-    pub user_id: &'a UserId,
+    /// The owner the mail is about.
+    pub owner: &'a Owner,
+    /// The claim it is sent under.
+    pub claim_id: &'a ClaimId,
 }
 
 #[cfg(test)]

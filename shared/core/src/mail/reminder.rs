@@ -342,6 +342,7 @@ pub(super) mod tests {
             keys,
             stage: 1,
             checked_at: as_of,
+            found_at: None,
         }
     }
 

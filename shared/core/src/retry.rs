@@ -1,0 +1,182 @@
+//! When a record that is not done is tried again, and when it is given up.
+//!
+//! The budget is time, not attempts: an hour's disturbance costs nobody a reminder. The queues' own limit on receives is
+//! there for functions that crash before they can decide anything; the delays below stay far from it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// What a record is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitFor {
+    /// A service or a network that has a bad moment.
+    Service,
+    /// An operator who has to repair something.
+    Operator,
+    /// This instant, at which somebody else is done with it.
+    Instant(DateTime<Utc>),
+    /// SES's word on a mail whose answer was lost; at this instant nobody expects it any more.
+    Outcome(DateTime<Utc>),
+    /// Another invocation: this one had no time for it.
+    Invocation,
+}
+
+/// How long records wait, and for how long they are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// A record this old is given up when it fails again.
+    pub give_up_after: TimeDelta,
+    /// How long a record waits for a service the first time; doubled each time it was received again.
+    pub first_delay: Duration,
+    /// No delay that grows is longer.
+    pub longest_delay: Duration,
+    /// How long a record waits for an operator, each time.
+    pub operator_delay: Duration,
+}
+
+/// Delays are shortened by up to a quarter, so that what failed together does not come back together.
+const JITTER: f64 = 0.25;
+
+/// SQS lets a message be invisible for 12 hours from when it was received, and refuses more instead of shortening it.
+/// An hour covers the time since.
+const LONGEST_POSSIBLE: Duration = Duration::from_hours(11);
+
+/// A record that had no turn comes back after one to five seconds. One that had none many times waits longer, twice as
+/// long with every ten receives: SQS moves what was received too often, and that record did nothing wrong.
+const NEXT_TURN: Duration = Duration::from_secs(1);
+const NEXT_TURN_SPREAD: Duration = Duration::from_secs(4);
+const RECEIVES_PER_DOUBLING: u32 = 10;
+const LONGEST_NEXT_TURN: Duration = Duration::from_mins(15);
+
+impl WaitFor {
+    /// Whether the record failed. Otherwise it only had no turn yet, and its time does not run out.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Service | Self::Operator | Self::Outcome(_))
+    }
+}
+
+impl RetryPolicy {
+    /// Whether a record that was sent at `sent_at` and failed now is given up.
+    #[must_use]
+    pub fn gives_up(&self, sent_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        now - sent_at > self.give_up_after
+    }
+
+    /// How long a record that was received `receives` times stays away, in whole seconds as SQS counts them. `random` is
+    /// between 0 and 1.
+    #[must_use]
+    pub fn delay(&self, wait_for: WaitFor, receives: u32, now: DateTime<Utc>, random: f64) -> Duration {
+        let delay = match wait_for {
+            WaitFor::Service => self.service_delay(receives).mul_f64(1.0 - JITTER * random),
+            WaitFor::Operator => self.operator_delay.mul_f64(1.0 - JITTER * random),
+            WaitFor::Instant(instant) | WaitFor::Outcome(instant) => {
+                (instant - now).to_std().unwrap_or_default() + next_turn(receives, random)
+            }
+            WaitFor::Invocation => next_turn(receives, random),
+        };
+        Duration::from_secs(delay.min(LONGEST_POSSIBLE).as_secs().max(1))
+    }
+
+    /// The first delay, doubled with each receive after the first, up to the longest.
+    fn service_delay(&self, receives: u32) -> Duration {
+        let factor = 2_u32.checked_pow(receives.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.first_delay.saturating_mul(factor).min(self.longest_delay)
+    }
+}
+
+fn next_turn(receives: u32, random: f64) -> Duration {
+    let factor = 2_u32.checked_pow(receives / RECEIVES_PER_DOUBLING).unwrap_or(u32::MAX);
+    (NEXT_TURN + NEXT_TURN_SPREAD.mul_f64(random)).saturating_mul(factor).min(LONGEST_NEXT_TURN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-01T06:00:00Z".parse().unwrap()
+    }
+
+    /// As the template has it for findings.
+    fn policy() -> RetryPolicy {
+        RetryPolicy {
+            give_up_after: TimeDelta::days(4),
+            first_delay: Duration::from_secs(10),
+            longest_delay: Duration::from_hours(4),
+            operator_delay: Duration::from_hours(1),
+        }
+    }
+
+    fn delay(wait_for: WaitFor, receives: u32, random: f64) -> u64 {
+        policy().delay(wait_for, receives, now(), random).as_secs()
+    }
+
+    #[test]
+    fn a_service_is_waited_for_longer_each_time_up_to_a_limit() {
+        let delays: Vec<u64> =
+            [1, 2, 3, 11, 12, 40].map(|receives| delay(WaitFor::Service, receives, 0.0)).into();
+        assert_eq!(delays, [10, 20, 40, 10_240, 14_400, 14_400]);
+        assert_eq!(delay(WaitFor::Service, 0, 0.0), 10, "a count that SQS did not send");
+    }
+
+    #[test]
+    fn an_operator_is_waited_for_hourly() {
+        assert_eq!([1, 10, 100].map(|receives| delay(WaitFor::Operator, receives, 0.0)), [3_600; 3]);
+    }
+
+    #[test]
+    fn what_failed_together_does_not_come_back_together() {
+        assert_eq!(delay(WaitFor::Operator, 1, 1.0), 2_700);
+        assert_eq!(delay(WaitFor::Service, 3, 1.0), 30);
+    }
+
+    #[test]
+    fn an_instant_is_waited_for_and_a_little_longer() {
+        let lease = WaitFor::Instant(now() + TimeDelta::minutes(15));
+        assert_eq!((delay(lease, 1, 0.0), delay(lease, 9, 1.0)), (901, 905));
+        assert_eq!(delay(WaitFor::Instant(now() - TimeDelta::hours(1)), 1, 0.0), 1, "it has passed");
+        assert_eq!(delay(WaitFor::Instant(now() + TimeDelta::days(2)), 1, 0.0), 11 * 3_600, "SQS's limit");
+    }
+
+    #[test]
+    fn what_there_was_no_time_for_comes_back_in_one_to_five_seconds() {
+        assert_eq!((delay(WaitFor::Invocation, 1, 0.0), delay(WaitFor::Invocation, 9, 1.0)), (1, 5));
+    }
+
+    #[test]
+    fn what_had_no_turn_again_and_again_waits_longer() {
+        let delays = [10, 20, 50, 100, 400].map(|receives| delay(WaitFor::Invocation, receives, 1.0));
+        assert_eq!(delays, [10, 20, 160, 900, 900]);
+    }
+
+    #[test]
+    fn only_what_failed_runs_out_of_time() {
+        let failures = [WaitFor::Service, WaitFor::Operator, WaitFor::Outcome(now())];
+        assert!(failures.iter().all(|wait_for| wait_for.is_failure()));
+        assert!(!WaitFor::Invocation.is_failure() && !WaitFor::Instant(now()).is_failure());
+    }
+
+    #[test]
+    fn a_record_is_given_up_when_its_time_is_over() {
+        let four_days = now() + TimeDelta::days(4);
+        assert!(!policy().gives_up(now(), four_days));
+        assert!(policy().gives_up(now(), four_days + TimeDelta::milliseconds(1)));
+        assert!(!policy().gives_up(now() + TimeDelta::hours(1), now()), "a clock that is behind");
+    }
+
+    /// The findings queue moves what was received 500 times. That is for functions that crash.
+    #[test]
+    fn a_record_is_received_far_fewer_than_500_times_before_its_time_is_over() {
+        for wait_for in [WaitFor::Service, WaitFor::Operator] {
+            let mut at = now();
+            let mut receives = 1;
+            while !policy().gives_up(now(), at) {
+                at += policy().delay(wait_for, receives, at, 1.0);
+                receives += 1;
+            }
+            assert!((30..150).contains(&receives), "{wait_for:?}: {receives}");
+        }
+    }
+}
