@@ -1,68 +1,173 @@
-//! From the SDK's errors to the domain's: what a failed call means for its message.
+//! From the SDK's errors to the domain's: what each outcome of each call means for its message.
+//!
+//! Everything that is no success is judged here, but for what is *done* all the same: `NoSuchEntity` (in `iam.rs`), and
+//! the failed condition of a write (in `dynamodb.rs`).
 
 use std::error::Error;
 use std::sync::Arc;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use hyper_util::client::legacy::Error as HttpError;
+use keynudge_core::failure::FailureClass::{Never, Operator, Retry, Unknown};
 use keynudge_core::failure::{CallFailed, FailureClass};
 
-/// Codes of a service that has enough for now, or is not ready. Most arrive unmodelled; IAM's `Throttling` with
-/// status 400.
-const RETRY: [&str; 13] = [
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "TooManyRequestsException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "RequestLimitExceeded",
-    "LimitExceededException",
-    "BandwidthLimitExceeded",
-    "PriorRequestNotComplete",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "SlowDown",
+/// What services' error codes mean, whatever the status they come with. [`stem`] says how they are written here.
+///
+/// From the services' API references, "Errors" and "Common Errors", and their models in the SDK.
+const CODES: &[(FailureClass, &[&str])] = &[
+    // Any service that has enough for now, and did nothing: the SDK's own list (`THROTTLING_ERRORS` in aws-runtime). Most
+    // are modelled by no service: IAM's and SES's `Throttling` come with status 400.
+    (
+        Retry,
+        &[
+            "BandwidthLimitExceeded",
+            "LimitExceeded",
+            "PriorRequestNotComplete",
+            "ProvisionedThroughputExceeded",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "SlowDown",
+            "Throttled",
+            "Throttling",
+            "TooManyRequests",
+        ],
+    ),
+    // Any service whose trouble may have begun after it did as it was told.
+    (
+        Unknown,
+        &[
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "RequestTimeout",
+            "ServiceFailure",
+            "ServiceUnavailable",
+        ],
+    ),
+    // Credentials and signatures too old. The next attempt is signed anew, the next environment has new credentials.
+    (Retry, &["ExpiredToken", "RequestExpired"]),
+    // Rights, credentials and signatures that are wrong.
+    (
+        Operator,
+        &[
+            "AccessDenied",
+            "IncompleteSignature",
+            "InvalidClientTokenId",
+            "InvalidSignature",
+            "MissingAuthenticationToken",
+            "NotAuthorized",
+            "OptInRequired",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClient",
+        ],
+    ),
+    // Any service, of this very request.
+    (
+        Never,
+        &[
+            "InvalidInput",
+            "InvalidParameterCombination",
+            "InvalidParameterValue",
+            "MalformedInput",
+            "MissingParameter",
+            "Serialization",
+            "ValidationError",
+        ],
+    ),
+    // SES. What `MessageRejected` and `Throttling` say besides is told by `about_the_account`.
+    (
+        Operator,
+        &[
+            "AccountSendingPaused",
+            "ConfigurationSetDoesNotExist",
+            "ConfigurationSetSendingPaused",
+            "MailFromDomainNotVerified",
+        ],
+    ),
+    (Never, &["MessageRejected"]),
+    // DynamoDB. What it finds invalid is a table with another key, not the message.
+    (Retry, &["ReplicatedWriteConflict", "TransactionConflict"]),
+    (Operator, &["InvalidEndpoint", "ResourceNotFound", "Validation"]),
+    (Never, &["ItemCollectionSizeLimitExceeded"]),
+    // SQS: calls and the entries of a batch.
+    (Retry, &["OverLimit"]),
+    (
+        Operator,
+        &[
+            "InvalidAddress",
+            "InvalidSecurity",
+            "NonExistentQueue",
+            "QueueDoesNotExist",
+            "UnsupportedOperation",
+        ],
+    ),
+    (
+        Never,
+        &[
+            "BatchEntryIdsNotDistinct",
+            "BatchRequestTooLong",
+            "EmptyBatchRequest",
+            "InvalidBatchEntryId",
+            "InvalidMessageContents",
+            "MessageNotInflight",
+            "ReceiptHandleIsInvalid",
+            "TooManyEntriesInBatchRequest",
+        ],
+    ),
+    // KMS, through SQS, where an operator put a key of theirs on a queue.
+    (Operator, &["Disabled", "InvalidKeyUsage", "InvalidState", "NotFound"]),
 ];
 
-/// Codes by which a service says that this very request is wrong, and will be next time.
-const NEVER: [&str; 12] = [
-    "BatchRequestTooLong",
-    "InvalidInput",
-    "InvalidMessageContents",
-    "InvalidParameterCombination",
-    "InvalidParameterValue",
-    "InvalidParameterValueException",
-    "MalformedInput",
-    "MessageRejected",
-    "MissingParameter",
-    "SerializationException",
-    "ValidationError",
-    "ValidationException",
-];
+/// The same code has a prefix and an `Exception` in one protocol, and not in another.
+fn stem(code: &str) -> &str {
+    let prefixes = ["AWS.SimpleQueueService.", "KMS.", "Kms"];
+    let code = prefixes.iter().find_map(|prefix| code.strip_prefix(prefix)).unwrap_or(code);
+    code.strip_suffix("Exception").unwrap_or(code)
+}
 
-/// What SES's `MessageRejected` says when not the mail is at fault, but the account: an identity (the sender's; in the
-/// sandbox the recipient's, too) is not verified, or AWS has paused the account's mail.
-const REJECTED_FOR_THE_ACCOUNT: [&str; 3] = ["not verified", "Sending paused", "Sending suspended"];
+/// Whether SES rejects a mail not for what it is, but for the account: an identity (the sender's; in the sandbox the
+/// recipient's, too) is not verified, sending is paused or suspended (SES developer guide, "Amazon SES email sending
+/// errors"), or the day's quota is used up ("Errors related to the sending quotas"). The latter frees itself within a
+/// day: trying in seconds, as for the rate per second, would use up the record's receives.
+fn about_the_account(code: &str, message: &str) -> bool {
+    let said = |words: &[&str]| words.iter().any(|words| message.contains(words));
+    match stem(code) {
+        "MessageRejected" => said(&["not verified", "paused", "suspended"]),
+        "Throttling" => said(&["Daily message quota exceeded", "Daily sending quota exceeded"]),
+        _ => false,
+    }
+}
+
+/// What a service's answer means. The code decides, and where it is not known, the HTTP status. A surprise waits for an
+/// operator: it must not cost every message of a run.
+pub(crate) fn class_of(code: &str, message: &str, status: u16) -> FailureClass {
+    if about_the_account(code, message) {
+        return Operator;
+    }
+    let known = CODES.iter().find(|(_, codes)| codes.contains(&stem(code)));
+    match (known, status) {
+        (Some((class, _)), _) => *class,
+        (None, 429) => Retry,
+        // Also a success whose answer says something else than it should.
+        (None, 200..=299 | 500..) => Unknown,
+        (None, _) => Operator,
+    }
+}
 
 /// Judges an error of the SDK, for a call that may be repeated. `call` is the action as IAM policies name it.
 pub(crate) fn call_failed<E>(call: &'static str, error: SdkError<E, HttpResponse>) -> CallFailed
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let (class, code) = match &error {
-        SdkError::ConstructionFailure(_) => (FailureClass::Never, "construction"),
-        SdkError::TimeoutError(_) => (FailureClass::Retry, "timeout"),
-        SdkError::DispatchFailure(_) => (FailureClass::Retry, "connection"),
-        SdkError::ResponseError(_) => (FailureClass::Retry, "unreadable answer"),
-        SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("none");
-            let message = answer.err().message().unwrap_or_default();
-            (class_of(code, message, answer.raw().status().as_u16()), code)
-        }
-        _ => (FailureClass::Retry, "unknown"),
-    };
-    CallFailed { call, class, code: code.to_owned(), source: Some(Arc::new(error)) }
+    let failed = unrepeatable_call_failed(call, error);
+    CallFailed { class: repeatable(failed.class), ..failed }
+}
+
+/// What `class` means for a call that may be repeated.
+pub(crate) fn repeatable(class: FailureClass) -> FailureClass {
+    if class == Unknown { Retry } else { class }
 }
 
 /// Judges an error of the SDK, for a call whose repetition people would notice. Where the answer was lost or says
@@ -71,83 +176,194 @@ pub(crate) fn unrepeatable_call_failed<E>(call: &'static str, error: SdkError<E,
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let answered = match &error {
-        SdkError::ConstructionFailure(_) => true,
+    let (class, code) = match &error {
+        SdkError::ConstructionFailure(_) => (Never, "construction".to_owned()),
+        SdkError::TimeoutError(_) => (Unknown, "timeout".to_owned()),
+        SdkError::DispatchFailure(_) => dispatch_failed(&error),
         SdkError::ServiceError(answer) => {
-            !answer.raw().status().is_server_error() || answer.err().code().is_some_and(is_throttle)
+            let status = answer.raw().status().as_u16();
+            let code = answer.err().code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
+            (class_of(&code, answer.err().message().unwrap_or_default(), status), code)
         }
-        _ => false,
+        // `ResponseError`: an answer that ends early. The enum is open, so there may be more to come.
+        _ => (Unknown, "unreadable answer".to_owned()),
     };
-    let failed = call_failed(call, error);
-    if answered { failed } else { CallFailed { class: FailureClass::Unknown, ..failed } }
+    CallFailed { call, class, code, source: Some(Arc::new(error)) }
+}
+
+/// Judges what kept a request from an answer. Only what is certain to have happened before it was written counts as
+/// such; for all the others, it may have been.
+fn dispatch_failed(error: &(dyn Error + 'static)) -> (FailureClass, String) {
+    let (class, code) = match find::<CredentialsError>(error) {
+        Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
+            (Operator, "credentials")
+        }
+        Some(_) => (Retry, "credentials"),
+        // Name resolution, TCP and TLS, and what they take too long for.
+        None if find(error).is_some_and(HttpError::is_connect) => (Retry, "no connection"),
+        None => (Unknown, "connection"),
+    };
+    (class, code.to_owned())
+}
+
+/// The first `T` among `error` and its sources.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// A request that could not even be built. It will not be next time, either.
 pub(crate) fn not_built(call: &'static str, error: impl Into<Box<dyn Error + Send + Sync>>) -> CallFailed {
-    CallFailed {
-        call,
-        class: FailureClass::Never,
-        code: "construction".to_owned(),
-        source: Some(Arc::from(error.into())),
-    }
-}
-
-/// What a service's answer means. The code decides, then the HTTP status. What is neither known nor the server's own
-/// fault waits for an operator: a surprise must not cost every message of a run.
-pub(crate) fn class_of(code: &str, message: &str, status: u16) -> FailureClass {
-    let about_the_account = || REJECTED_FOR_THE_ACCOUNT.iter().any(|words| message.contains(words));
-    match code {
-        _ if is_throttle(code) || status == 429 || status >= 500 => FailureClass::Retry,
-        "MessageRejected" if about_the_account() => FailureClass::Operator,
-        _ if NEVER.contains(&code) => FailureClass::Never,
-        _ => FailureClass::Operator,
-    }
-}
-
-fn is_throttle(code: &str) -> bool {
-    RETRY.contains(&code)
+    CallFailed { call, class: Never, code: "construction".to_owned(), source: Some(Arc::from(error.into())) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The class of codes that decide by themselves.
+    fn class_of_code(code: &str) -> FailureClass {
+        let classes = [200, 400, 429, 503].map(|status| class_of(code, "", status));
+        assert!(classes.iter().all(|class| *class == classes[0]), "{code}: {classes:?}");
+        classes[0]
+    }
+
     #[test]
-    fn a_throttle_is_tried_again_whatever_its_status() {
-        for (code, status) in
-            [("Throttling", 400), ("ThrottlingException", 429), ("SlowDown", 503), ("New", 429)]
-        {
-            assert_eq!(class_of(code, "", status), FailureClass::Retry, "{code}");
+    fn every_service_has_its_codes() {
+        let services: [(FailureClass, &[&str]); 22] = [
+            // IAM.
+            (Retry, &["Throttling", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded"]),
+            (
+                Unknown,
+                &["ServiceFailure", "ServiceFailureException", "InternalFailure", "ServiceUnavailable"],
+            ),
+            (Operator, &["AccessDenied", "InvalidClientTokenId", "OptInRequired", "SignatureDoesNotMatch"]),
+            (Operator, &["IncompleteSignature", "MissingAuthenticationToken", "NotAuthorized"]),
+            (Retry, &["ExpiredToken", "ExpiredTokenException", "RequestExpired"]),
+            (Never, &["ValidationError", "InvalidInput", "MalformedInput", "MissingParameter"]),
+            // SES.
+            (Retry, &["Throttling", "ThrottlingException", "LimitExceededException"]),
+            (Operator, &["ConfigurationSetDoesNotExist", "ConfigurationSetDoesNotExistException"]),
+            (Operator, &["ConfigurationSetSendingPausedException", "AccountSendingPausedException"]),
+            (Operator, &["MailFromDomainNotVerifiedException"]),
+            (Never, &["InvalidParameterValue", "InvalidParameterCombination", "MessageRejected"]),
+            // DynamoDB.
+            (Retry, &["ProvisionedThroughputExceededException", "ThrottlingException", "ThrottledException"]),
+            (Retry, &["TransactionConflictException", "ReplicatedWriteConflictException"]),
+            (Unknown, &["InternalServerError", "RequestTimeout", "RequestTimeoutException"]),
+            (Operator, &["ResourceNotFoundException", "InvalidEndpointException", "AccessDeniedException"]),
+            (Operator, &["ValidationException"]),
+            (Operator, &["UnrecognizedClientException", "InvalidSignatureException"]),
+            (
+                Never,
+                &[
+                    "SerializationException",
+                    "ItemCollectionSizeLimitExceededException",
+                    "InvalidParameterValueException",
+                ],
+            ),
+            // SQS, in its own protocol and in the one before.
+            (
+                Retry,
+                &[
+                    "OverLimit",
+                    "RequestThrottled",
+                    "RequestThrottledException",
+                    "BandwidthLimitExceeded",
+                    "PriorRequestNotComplete",
+                    "KmsThrottled",
+                    "KMS.ThrottlingException",
+                ],
+            ),
+            (Unknown, &["InternalError"]),
+            (
+                Operator,
+                &[
+                    "QueueDoesNotExist",
+                    "AWS.SimpleQueueService.NonExistentQueue",
+                    "AWS.SimpleQueueService.UnsupportedOperation",
+                    "InvalidAddress",
+                    "InvalidSecurity",
+                    "KMS.AccessDeniedException",
+                    "KmsAccessDenied",
+                    "KMS.DisabledException",
+                    "KMS.InvalidKeyUsageException",
+                    "KMS.InvalidStateException",
+                    "KMS.NotFoundException",
+                    "KmsOptInRequired",
+                ],
+            ),
+            (
+                Never,
+                &[
+                    "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+                    "AWS.SimpleQueueService.BatchRequestTooLong",
+                    "AWS.SimpleQueueService.EmptyBatchRequest",
+                    "AWS.SimpleQueueService.InvalidBatchEntryId",
+                    "AWS.SimpleQueueService.MessageNotInflight",
+                    "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+                    "InvalidMessageContents",
+                    "ReceiptHandleIsInvalid",
+                ],
+            ),
+        ];
+        for (class, codes) in services {
+            for code in codes {
+                assert_eq!(class_of_code(code), class, "{code}");
+            }
         }
     }
 
     #[test]
-    fn a_server_error_is_tried_again() {
-        assert_eq!(class_of("InternalFailure", "", 500), FailureClass::Retry);
-        assert_eq!(class_of("none", "", 503), FailureClass::Retry);
+    fn a_code_means_one_thing() {
+        let codes: Vec<&str> = CODES.iter().flat_map(|(_, codes)| *codes).copied().collect();
+        for code in &codes {
+            assert_eq!(codes.iter().filter(|other| other == &code).count(), 1, "{code}");
+            assert_eq!(stem(code), *code, "would never be found");
+        }
     }
 
     #[test]
-    fn what_the_service_will_never_take_is_given_up() {
-        assert_eq!(class_of("MessageRejected", "Address blacklisted.", 400), FailureClass::Never);
-        assert_eq!(class_of("ValidationError", "", 400), FailureClass::Never);
+    fn ses_is_over_its_rate_for_seconds_and_over_its_quota_for_hours() {
+        for code in ["Throttling", "ThrottlingException"] {
+            assert_eq!(class_of(code, "Maximum sending rate exceeded.", 400), Retry);
+            assert_eq!(class_of(code, "Daily message quota exceeded.", 400), Operator);
+            assert_eq!(class_of(code, "Daily sending quota exceeded.", 400), Operator);
+        }
     }
 
     #[test]
-    fn missing_rights_and_identities_are_for_an_operator() {
-        assert_eq!(class_of("AccessDenied", "", 403), FailureClass::Operator);
-        assert_eq!(class_of("ConfigurationSetDoesNotExist", "", 400), FailureClass::Operator);
+    fn a_mail_is_rejected_for_itself_or_for_the_account() {
         for message in [
-            "Email address is not verified. The following identities failed the check",
-            "Sending paused for this account. For more information, see your account's page",
+            "Email address is not verified. The following identities failed the check in region EU-WEST-1: a@b.example",
+            "Sending paused for this account. For more information, please check the inbox of the email address",
+            "Account is paused.",
             "Sending suspended for this account.",
         ] {
-            assert_eq!(class_of("MessageRejected", message, 400), FailureClass::Operator, "{message}");
+            assert_eq!(class_of("MessageRejected", message, 400), Operator, "{message}");
+        }
+        for message in ["Address blacklisted.", "Address is on the suppression list", ""] {
+            assert_eq!(class_of("MessageRejected", message, 400), Never, "{message}");
         }
     }
 
     #[test]
-    fn a_surprise_costs_no_message() {
-        assert_eq!(class_of("BrandNewException", "", 400), FailureClass::Operator);
+    fn the_status_decides_where_the_code_does_not() {
+        for (status, class) in [
+            (200, Unknown),
+            (302, Operator),
+            (400, Operator),
+            (403, Operator),
+            (429, Retry),
+            (500, Unknown),
+            (504, Unknown),
+        ] {
+            assert_eq!(class_of("BrandNewException", "", status), class, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_done_is_tried_again_where_nobody_minds() {
+        let classes = [Retry, Never, Operator, Unknown].map(repeatable);
+        assert_eq!(classes, [Retry, Never, Operator, Retry]);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iam::types;
@@ -34,6 +35,13 @@ impl Iam {
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
+    }
+
+    /// The same, for a caller who keeps to a pace of its own: each call is one request.
+    #[must_use]
+    pub fn without_retries(config: &SdkConfig) -> Self {
+        let config = aws_sdk_iam::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()) }
     }
 }
 

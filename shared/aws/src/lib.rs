@@ -1,10 +1,13 @@
 //! The domain's ports on AWS: one file per service. The only place that names `aws_sdk_*`.
 
+pub mod dynamodb;
 mod failure;
 pub mod iam;
 pub mod sdk;
 pub mod ses;
 pub mod sqs;
 
+#[cfg(test)]
+mod network;
 #[cfg(test)]
 mod replay;

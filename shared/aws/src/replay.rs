@@ -1,20 +1,22 @@
 //! A service that plays back answers, for the adapters' tests: the real client, its real parsing and its real
 //! retries, with the network left out.
 
-use aws_config::{Region, SdkConfig};
+use aws_config::{ConfigLoader, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, HttpClient, SharedCredentialsProvider};
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
 use aws_smithy_types::body::SdkBody;
 
 /// The configuration the functions run with, but for the HTTP client.
 pub(crate) async fn config(http_client: impl HttpClient + 'static) -> SdkConfig {
+    loader().http_client(http_client).load().await
+}
+
+/// The configuration the functions run with, as somebody.
+pub(crate) fn loader() -> ConfigLoader {
     let credentials = Credentials::new("AKID", "secret", None, None, "tests");
     crate::sdk::defaults()
         .region(Region::new("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client)
-        .load()
-        .await
 }
 
 /// A client that gives these answers (status and body), one per request.

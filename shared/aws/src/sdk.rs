@@ -6,10 +6,11 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 
-/// One attempt of a small call. IAM, SQS and SES answer in tens of milliseconds; 10 s is long gone wrong.
+/// One attempt of a small call. IAM, SQS, SES and DynamoDB answer in tens of milliseconds; 10 s is long gone wrong.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A call with all its attempts. Below every function's timeout, so that a handler hears of the failure.
+/// A call with all its attempts. Below the functions' timeouts as they come, so that a handler hears of the failure; a
+/// handler that has less time cuts the call off.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The SDK's default, written down: one try and two retries, with full jitter in between. SQS tries again later.

@@ -1,6 +1,9 @@
-//! SES: the reminders themselves.
+//! SES: the reminders themselves, and how many may be sent.
+
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ses::Client;
 use aws_sdk_ses::error::BuildError;
@@ -8,44 +11,58 @@ use aws_sdk_ses::types::{Body, Content, Destination, Message, MessageTag};
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::EmailAddress;
 use keynudge_core::mail::Mail;
-use keynudge_core::ports::{Envelope, Mailer};
+use keynudge_core::ports::{Envelope, Mailer, SendQuota, SendQuotas};
 
-use crate::failure::{not_built, unrepeatable_call_failed};
+use crate::failure::{call_failed, not_built, unrepeatable_call_failed};
 
 const SEND: &str = "ses:SendEmail";
 
-/// Sends through SES, as one sender.
+/// Sends through the SES of one region, as one sender.
 #[derive(Debug, Clone)]
 pub struct SesMailer {
-    client: Client,
+    /// Never repeats a call by itself: SES has no idempotency token, so a repetition after a lost answer could mail an
+    /// owner twice.
+    once: Client,
+    /// Repeats calls as every client does.
+    repeating: Client,
     sender: EmailAddress,
     configuration_set: Option<String>,
 }
 
 impl SesMailer {
-    /// Mails from `sender` through the SES of `region`, or of `config`'s own.
-    ///
-    /// The client never repeats a call by itself: SES has no idempotency token, so a repetition after a lost answer
-    /// could mail an owner twice.
+    /// Mails from `sender` through the SES of `region`, or of `config`'s own, which has `attempt_timeout` to take one.
     #[must_use]
     pub fn new(
         config: &SdkConfig,
         region: Option<String>,
         sender: EmailAddress,
         configuration_set: Option<String>,
+        attempt_timeout: Duration,
     ) -> Self {
-        let mut config = aws_sdk_ses::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        let mut config = aws_sdk_ses::config::Builder::from(config);
         if let Some(region) = region {
             config = config.region(Region::new(region));
         }
-        Self { client: Client::from_conf(config.build()), sender, configuration_set }
+        let timeouts = TimeoutConfig::builder()
+            // Well before the attempt's: a connection that is not made proves that nothing was sent.
+            .connect_timeout(attempt_timeout / 2)
+            .operation_attempt_timeout(attempt_timeout)
+            .operation_timeout(attempt_timeout)
+            .build();
+        let once = config.clone().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+        Self {
+            once: Client::from_conf(once.build()),
+            repeating: Client::from_conf(config.build()),
+            sender,
+            configuration_set,
+        }
     }
 }
 
 impl Mailer for SesMailer {
     async fn send(&self, envelope: &Envelope<'_>, mail: &Mail) -> Result<(), CallFailed> {
         let (message, tags) = parts(envelope, mail).map_err(|error| not_built(SEND, error))?;
-        self.client
+        self.once
             .send_email()
             .source(self.sender.as_str())
             .destination(Destination::builder().to_addresses(envelope.to.as_str()).build())
@@ -59,15 +76,45 @@ impl Mailer for SesMailer {
     }
 }
 
+impl SendQuotas for SesMailer {
+    async fn send_quota(&self) -> Result<SendQuota, CallFailed> {
+        let quota = self.repeating.get_send_quota().send().await;
+        let quota = quota.map_err(|error| call_failed("ses:GetSendQuota", error))?;
+        let left = |max: f64| whole(max - quota.sent_last24_hours);
+        Ok(SendQuota {
+            per_second: limit(quota.max_send_rate),
+            left_today: limit(quota.max24_hour_send).map(left),
+        })
+    }
+}
+
 /// The message, and the tags by which SES's events are told apart.
 fn parts(envelope: &Envelope<'_>, mail: &Mail) -> Result<(Message, Vec<MessageTag>), BuildError> {
     let content = |data: &str| Content::builder().data(data).charset("UTF-8").build();
     let tag = |name, value: &str| MessageTag::builder().name(name).value(value).build();
     let body = Body::builder().text(content(&mail.text)?).html(content(&mail.html)?).build();
     let message = Message::builder().subject(content(&mail.subject)?).body(body).build();
-    let tags =
-        vec![tag("account_id", envelope.account_id.as_str())?, tag("user_id", envelope.user_id.as_str())?];
+    let tags = vec![
+        tag("account_id", envelope.owner.account_id.as_str())?,
+        tag("user_id", envelope.owner.user_id.as_str())?,
+        tag("claim_id", envelope.claim_id.as_str())?,
+        tag("ledger", envelope.owner.book.as_str())?,
+    ];
     Ok((message, tags))
+}
+
+/// -1 means that there is no limit (SES API, `GetSendQuota`).
+fn limit(quota: f64) -> Option<f64> {
+    (quota >= 0.0).then_some(quota)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "negative ones become 0, as they should"
+)]
+fn whole(mails: f64) -> u64 {
+    mails as u64
 }
 
 #[cfg(test)]
@@ -75,25 +122,35 @@ mod tests {
     use super::*;
     use aws_smithy_http_client::test_util::NeverClient;
     use keynudge_core::failure::FailureClass;
+    use keynudge_core::ports::{Book, Owner};
 
     use crate::replay::{answers, config, requests};
 
-    fn mail() -> Mail {
-        Mail { subject: "Your keys".to_owned(), text: "Hello é".to_owned(), html: "<p>Hello</p>".to_owned() }
-    }
+    /// Another than the clients have by default.
+    const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
     async fn send(mailer: &SesMailer) -> Result<(), CallFailed> {
+        let owner = Owner {
+            account_id: "123456789012".parse().unwrap(),
+            user_id: "AIDAAAAAAAAAAAAAAAAA".parse().unwrap(),
+            book: Book::Pilot,
+        };
         let envelope = Envelope {
             to: &"jane@example.com".parse().unwrap(),
-            account_id: &"123456789012".parse().unwrap(),
-            user_id: &"AIDAAAAAAAAAAAAAAAAA".parse().unwrap(),
+            owner: &owner,
+            claim_id: &"5f0c-1".parse().unwrap(),
         };
-        mailer.send(&envelope, &mail()).await
+        let mail = Mail {
+            subject: "Your keys".to_owned(),
+            text: "Hello é".to_owned(),
+            html: "<p>Hello</p>".to_owned(),
+        };
+        mailer.send(&envelope, &mail).await
     }
 
     fn mailer(config: &SdkConfig, region: Option<&str>, set: Option<&str>) -> SesMailer {
         let sender = "keys@example.com".parse().unwrap();
-        SesMailer::new(config, region.map(str::to_owned), sender, set.map(str::to_owned))
+        SesMailer::new(config, region.map(str::to_owned), sender, set.map(str::to_owned), ATTEMPT_TIMEOUT)
     }
 
     fn rejected(status: u16, code: &str, message: &str) -> (u16, String) {
@@ -125,10 +182,14 @@ mod tests {
             "Tags.member.1.Value=123456789012",
             "Tags.member.2.Name=user_id",
             "Tags.member.2.Value=AIDAAAAAAAAAAAAAAAAA",
+            "Tags.member.3.Name=claim_id",
+            "Tags.member.3.Value=5f0c-1",
+            "Tags.member.4.Name=ledger",
+            "Tags.member.4.Value=pilot",
         ] {
             assert!(body.contains(part), "{part} is not in {body}");
         }
-        assert!(!body.contains("member.3") && !body.contains("CcAddresses"), "{body}");
+        assert!(!body.contains("member.5") && !body.contains("CcAddresses"), "{body}");
     }
 
     #[tokio::test]
@@ -144,11 +205,21 @@ mod tests {
     async fn a_failed_mail_is_never_sent_again_by_the_client() {
         for (answer, class) in [
             (rejected(400, "Throttling", "Maximum sending rate exceeded."), FailureClass::Retry),
-            (rejected(500, "InternalFailure", "oops"), FailureClass::Unknown),
+            (rejected(400, "ThrottlingException", "Maximum sending rate exceeded."), FailureClass::Retry),
+            (rejected(400, "Throttling", "Daily message quota exceeded."), FailureClass::Operator),
+            (rejected(503, "Throttling", "Rate exceeded"), FailureClass::Retry),
             (rejected(400, "MessageRejected", "Email address is not verified."), FailureClass::Operator),
             (rejected(400, "MessageRejected", "Sending paused for this account."), FailureClass::Operator),
             (rejected(400, "MessageRejected", "Address blacklisted."), FailureClass::Never),
-            (rejected(503, "Throttling", "Rate exceeded"), FailureClass::Retry),
+            (rejected(400, "ConfigurationSetDoesNotExist", "no"), FailureClass::Operator),
+            (rejected(400, "InvalidParameterValue", "Missing final '@domain'"), FailureClass::Never),
+            (
+                rejected(403, "ExpiredToken", "The security token included in the request is expired"),
+                FailureClass::Retry,
+            ),
+            (rejected(500, "InternalFailure", "oops"), FailureClass::Unknown),
+            (rejected(503, "ServiceUnavailable", "oops"), FailureClass::Unknown),
+            ((502, "<html>".to_owned()), FailureClass::Unknown),
         ] {
             let client = answers([answer.clone(), answer]);
             let error = send(&mailer(&config(client.clone()).await, None, None)).await.unwrap_err();
@@ -160,8 +231,61 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_mail_whose_answer_never_came_may_have_been_taken() {
         let client = NeverClient::new();
-        let error = send(&mailer(&config(client.clone()).await, None, None)).await.unwrap_err();
+        let mailer = mailer(&config(client.clone()).await, None, None);
+        let started = tokio::time::Instant::now();
+        let error = send(&mailer).await.unwrap_err();
         assert_eq!((error.class, error.code.as_str()), (FailureClass::Unknown, "timeout"));
-        assert_eq!(client.num_calls(), 1);
+        assert_eq!((client.num_calls(), started.elapsed()), (1, ATTEMPT_TIMEOUT));
+    }
+
+    #[tokio::test]
+    async fn a_mail_whose_answer_says_nothing_may_have_been_taken() {
+        for answer in ["", "<html>Welcome</html>"] {
+            let client = answers([(200, answer)]);
+            let error = send(&mailer(&config(client.clone()).await, None, None)).await.unwrap_err();
+            assert_eq!((error.class, error.code.as_str()), (FailureClass::Unknown, "HTTP 200"), "{answer}");
+        }
+    }
+
+    fn quota(per_day: &str, per_second: &str, sent: &str) -> (u16, String) {
+        let quota = format!(
+            "<Max24HourSend>{per_day}</Max24HourSend><MaxSendRate>{per_second}</MaxSendRate>\
+             <SentLast24Hours>{sent}</SentLast24Hours>"
+        );
+        let result = format!("<GetSendQuotaResult>{quota}</GetSendQuotaResult>");
+        (200, format!("<GetSendQuotaResponse>{result}</GetSendQuotaResponse>"))
+    }
+
+    #[tokio::test]
+    async fn the_quota_is_what_is_left_of_it() {
+        for (answer, per_second, left_today) in [
+            (quota("200.0", "1.0", "127.0"), Some(1.0), Some(73)),
+            (quota("200.0", "1.0", "200.0"), Some(1.0), Some(0)),
+            (quota("200.0", "0.5", "201.0"), Some(0.5), Some(0)),
+            (quota("-1.0", "-1.0", "50000.0"), None, None),
+            (quota("50000.0", "-1.0", "0.0"), None, Some(50_000)),
+        ] {
+            let client = answers([answer]);
+            let ses = mailer(&config(client.clone()).await, Some("eu-central-1"), None);
+            assert_eq!(ses.send_quota().await.unwrap(), SendQuota { per_second, left_today });
+            let [(uri, body)] = requests(&client).try_into().unwrap();
+            assert_eq!(uri, "https://email.eu-central-1.amazonaws.com/");
+            assert!(body.contains("Action=GetSendQuota"), "{body}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_quota_is_asked_for_again_when_ses_has_a_bad_moment() {
+        let client = answers([rejected(500, "InternalFailure", "oops"), quota("200", "1", "0")]);
+        let ses = mailer(&config(client.clone()).await, None, None);
+        assert_eq!(ses.send_quota().await.unwrap().left_today, Some(200));
+
+        let client = answers([
+            rejected(400, "Throttling", "Rate exceeded"),
+            rejected(400, "Throttling", "Rate exceeded"),
+            rejected(400, "Throttling", "Rate exceeded"),
+        ]);
+        let error = mailer(&config(client).await, None, None).send_quota().await.unwrap_err();
+        assert_eq!((error.class, error.call), (FailureClass::Retry, "ses:GetSendQuota"));
     }
 }

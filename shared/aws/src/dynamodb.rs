@@ -1,0 +1,477 @@
+//! DynamoDB: the ledger and the runs' records, in one table.
+//!
+//! | item | `pk` | `sk` |
+//! |---|---|---|
+//! | an owner's entry | `owner#ACCOUNT#USER_ID`, a pilot's behind `pilot#` | `ledger` |
+//! | what a run came to in an account | `run#RUN_ID` | the account |
+//! | that a run was started | `runs` | the run |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, TimeDelta, Utc};
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ids::AccountId;
+use keynudge_core::ledger::Entry;
+use keynudge_core::messages::{Mode, Run};
+use keynudge_core::ports::{Book, Counts, Ledger, Owner, RunRecords, WriteFailed};
+use serde::Serialize;
+use serde_dynamo::{from_item, to_item};
+
+use crate::failure::{call_failed, not_built};
+
+const GET: &str = "dynamodb:GetItem";
+const PUT: &str = "dynamodb:PutItem";
+const UPDATE: &str = "dynamodb:UpdateItem";
+
+/// How long the table keeps what runs came to: a year, and time to look back at it.
+const RECORDS_KEPT_FOR: TimeDelta = TimeDelta::days(400);
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct LedgerTable {
+    client: Client,
+    table: String,
+}
+
+impl LedgerTable {
+    /// The table of this name, with `config`'s credentials.
+    #[must_use]
+    pub fn new(config: &SdkConfig, table: String) -> Self {
+        Self { client: Client::new(config), table }
+    }
+}
+
+impl Ledger for LedgerTable {
+    async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(entry_key(owner)))
+            // By default a read may be older than the last write (DynamoDB developer guide, "Read consistency").
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| call_failed(GET, error))?;
+        answer.item.map_or_else(|| Ok(Entry::default()), |item| from_item(item).map_err(unreadable))
+    }
+
+    async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed> {
+        let mut item: Item = to_item(entry).map_err(|error| not_built(PUT, error))?;
+        item.extend(entry_key(owner));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let put = match entry.revision.checked_sub(1) {
+            None | Some(0) => put.condition_expression("attribute_not_exists(pk)"),
+            Some(previous) => put
+                .condition_expression("#revision = :previous")
+                .expression_attribute_names("#revision", "revision")
+                .expression_attribute_values(":previous", number(previous)),
+        };
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                Err(WriteFailed::Conflict)
+            }
+            Err(error) => Err(call_failed(PUT, error).into()),
+        }
+    }
+}
+
+impl RunRecords for LedgerTable {
+    async fn start(&self, run: &Run, at: DateTime<Utc>) -> Result<(), CallFailed> {
+        let about = About { started_at: Some(at), ..About::run(run) };
+        self.update(key("runs".to_owned(), run.run_id.as_str()), &about, &Counts::new(), &Counts::new()).await
+    }
+
+    async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
+        self.update(record_key(run, account_id), &About::run(run), counts, &Counts::new()).await
+    }
+
+    /// The client repeats a call whose answer was lost, so that counts are too high rather than too low.
+    async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
+        self.update(record_key(run, account_id), &About::run(run), &Counts::new(), counts).await
+    }
+}
+
+/// What each item of a run says of it. Whoever comes first says it.
+#[derive(Serialize)]
+struct About {
+    as_of: DateTime<Utc>,
+    mode: Mode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<DateTime<Utc>>,
+    expires_at: i64,
+}
+
+impl About {
+    fn run(run: &Run) -> Self {
+        // A dry run may judge a day that is long past.
+        let expires_at = (run.as_of.max(Utc::now()) + RECORDS_KEPT_FOR).timestamp();
+        Self { as_of: run.as_of, mode: run.mode, started_at: None, expires_at }
+    }
+}
+
+impl LedgerTable {
+    /// Sets and adds numbers in an item of a run, in one call.
+    async fn update(&self, key: Item, about: &About, set: &Counts, add: &Counts) -> Result<(), CallFailed> {
+        let about: Item = to_item(about).map_err(|error| not_built(UPDATE, error))?;
+        let first = about.keys().map(|name| format!("#{name} = if_not_exists(#{name}, :{name})"));
+        let set_to = set.keys().map(|name| format!("#{name} = :{name}"));
+        let added = add.keys().map(|name| format!("#{name} :{name}"));
+        let clauses = [("SET", first.chain(set_to).collect::<Vec<_>>()), ("ADD", added.collect())]
+            .into_iter()
+            .filter(|(_, clauses)| !clauses.is_empty())
+            .map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
+        let expression = clauses.collect::<Vec<_>>().join(" ");
+        let counts = set.iter().chain(add).map(|(name, count)| ((*name).to_owned(), number(*count)));
+        let values: Item = about.into_iter().chain(counts).collect();
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .update_expression(expression)
+            // No name can be one of DynamoDB's reserved words, then.
+            .set_expression_attribute_names(Some(
+                values.keys().map(|name| (format!("#{name}"), name.clone())).collect(),
+            ))
+            .set_expression_attribute_values(Some(
+                values.iter().map(|(name, value)| (format!(":{name}"), value.clone())).collect(),
+            ))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| call_failed(UPDATE, error))
+    }
+}
+
+fn entry_key(owner: &Owner) -> Item {
+    let book = match owner.book {
+        Book::Live => "",
+        Book::Pilot => "pilot#",
+    };
+    key(format!("{book}owner#{}#{}", owner.account_id, owner.user_id), "ledger")
+}
+
+fn record_key(run: &Run, account_id: &AccountId) -> Item {
+    key(format!("run#{}", run.run_id), account_id.as_str())
+}
+
+fn key(pk: String, sk: &str) -> Item {
+    [("pk", pk), ("sk", sk.to_owned())]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), AttributeValue::S(value)))
+        .collect()
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// An entry that somebody else wrote, or a newer version. It is not "no entry": the owner would be told again.
+fn unreadable(error: serde_dynamo::Error) -> CallFailed {
+    CallFailed {
+        call: GET,
+        class: FailureClass::Operator,
+        code: "unreadable entry".to_owned(),
+        source: Some(Arc::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_smithy_http_client::test_util::StaticReplayClient;
+    use keynudge_core::ids::{ClaimId, RunId};
+    use keynudge_core::ledger::{Claiming, LedgerRules, NotReachedReason, Notice, SesEvent};
+    use serde_json::{Value, json};
+
+    use crate::replay::{answers, config, requests};
+
+    const REFUSED: (u16, &str) = (
+        400,
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}"#,
+    );
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-01T06:00:00Z".parse().unwrap()
+    }
+
+    fn owner(book: Book) -> Owner {
+        Owner {
+            account_id: "123456789012".parse().unwrap(),
+            user_id: "AIDAAAAAAAAAAAAAAAAA".parse().unwrap(),
+            book,
+        }
+    }
+
+    /// An owner who is being told for the second time, after a mail that bounced.
+    fn entry() -> Entry {
+        let rules = LedgerRules {
+            remind_every_days: 7.try_into().unwrap(),
+            lease: TimeDelta::seconds(60),
+            unknown_lease: TimeDelta::minutes(15),
+        };
+        let claim = |entry: &Entry, days: i64, id: &ClaimId| {
+            let notice = Notice {
+                run_id: RunId::of(now(), false),
+                as_of_date: now().date_naive() + TimeDelta::days(days),
+                stage: 1,
+                key_ids: vec!["AKIAAAAAAAAAAAAAAAAA".parse().unwrap()],
+            };
+            match entry.claim(&notice, id, now(), &rules) {
+                Claiming::Free(entry) => entry,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (first, second): (ClaimId, ClaimId) = ("first".parse().unwrap(), "second".parse().unwrap());
+        let bounce = SesEvent::NotReached(NotReachedReason::Bounce);
+        let told = claim(&Entry::default(), 0, &first).hear(&first, bounce, now()).unwrap();
+        claim(&told, 7, &second)
+    }
+
+    async fn table(client: &StaticReplayClient) -> LedgerTable {
+        LedgerTable::new(&config(client.clone()).await, "keynudge-ledger".to_owned())
+    }
+
+    async fn read(status: u16, answer: Value) -> Result<Entry, CallFailed> {
+        table(&answers([(status, answer.to_string())])).await.read(&owner(Book::Live)).await
+    }
+
+    fn bodies(client: &StaticReplayClient) -> Vec<Value> {
+        requests(client).iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_read_as_it_is_now() {
+        let client = answers([(200, "{}")]);
+        table(&client).await.read(&owner(Book::Live)).await.unwrap();
+        assert_eq!(requests(&client)[0].0, "https://dynamodb.eu-west-1.amazonaws.com/");
+        assert_eq!(
+            bodies(&client),
+            [json!({
+                "TableName": "keynudge-ledger",
+                "Key": {"pk": {"S": "owner#123456789012#AIDAAAAAAAAAAAAAAAAA"}, "sk": {"S": "ledger"}},
+                "ConsistentRead": true
+            })]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_pilot_has_entries_of_its_own() {
+        let client = answers([(200, "{}")]);
+        table(&client).await.read(&owner(Book::Pilot)).await.unwrap();
+        let pk = &bodies(&client)[0]["Key"]["pk"]["S"];
+        assert_eq!(pk, "pilot#owner#123456789012#AIDAAAAAAAAAAAAAAAAA");
+    }
+
+    #[tokio::test]
+    async fn an_owner_who_was_never_told_has_the_empty_entry() {
+        assert_eq!(read(200, json!({})).await.unwrap(), Entry::default());
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_again() {
+        let client = answers([(200, "{}")]);
+        table(&client).await.write(&owner(Book::Live), &entry()).await.unwrap();
+        let written = bodies(&client).remove(0);
+        assert_eq!(read(200, json!({"Item": written["Item"]})).await.unwrap(), entry());
+    }
+
+    #[tokio::test]
+    async fn an_entry_has_the_attributes_people_read() {
+        let client = answers([(200, "{}")]);
+        table(&client).await.write(&owner(Book::Live), &entry()).await.unwrap();
+        let item = &bodies(&client)[0]["Item"];
+        let notice = |date: &str| {
+            json!({"M": {
+                "run_id": {"S": "2026-03-01T06:00:00Z"}, "as_of_date": {"S": date}, "stage": {"N": "1"},
+                "key_ids": {"L": [{"S": "AKIAAAAAAAAAAAAAAAAA"}]}
+            }})
+        };
+        let kept_until = (now().date_naive() + TimeDelta::days(7 + 414)).and_time(chrono::NaiveTime::MIN);
+        assert_eq!(
+            *item,
+            json!({
+                "pk": {"S": "owner#123456789012#AIDAAAAAAAAAAAAAAAAA"},
+                "sk": {"S": "ledger"},
+                "revision": {"N": "3"},
+                "claim": {"M": {
+                    "id": {"S": "second"}, "lease_until": {"S": "2026-03-01T06:01:00Z"},
+                    "unknown_before": {"N": "0"}, "notice": notice("2026-03-08")
+                }},
+                "history": {"L": [{"M": {
+                    "claim_id": {"S": "first"}, "sent_at": {"S": "2026-03-01T06:00:00Z"}, "notice": notice("2026-03-01")
+                }}]},
+                "takeovers": {"N": "0"},
+                "not_reached": {"M": {"reason": {"S": "bounce"}, "at": {"S": "2026-03-01T06:00:00Z"}}},
+                "expires_at": {"N": kept_until.and_utc().timestamp().to_string()}
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_written_only_as_the_next_revision() {
+        let client = answers([(200, "{}"), (200, "{}")]);
+        let table = table(&client).await;
+        for revision in [1, 42] {
+            table.write(&owner(Book::Live), &Entry { revision, ..entry() }).await.unwrap();
+        }
+        let [first, later] = bodies(&client).try_into().unwrap();
+        assert_eq!(first["ConditionExpression"], "attribute_not_exists(pk)");
+        assert_eq!(first["ExpressionAttributeValues"], Value::Null);
+        assert_eq!(later["ConditionExpression"], "#revision = :previous");
+        assert_eq!(later["ExpressionAttributeNames"], json!({"#revision": "revision"}));
+        assert_eq!(later["ExpressionAttributeValues"], json!({":previous": {"N": "41"}}));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_comes_second_is_a_conflict() {
+        let client = answers([REFUSED]);
+        let error = table(&client).await.write(&owner(Book::Live), &entry()).await.unwrap_err();
+        assert!(matches!(error, WriteFailed::Conflict), "{error:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_repeated_after_a_lost_answer_is_a_conflict_with_itself() {
+        let client = answers([(500, r#"{"__type":"InternalServerError"}"#), REFUSED]);
+        let error = table(&client).await.write(&owner(Book::Live), &entry()).await.unwrap_err();
+        assert!(matches!(error, WriteFailed::Conflict), "{error:?}");
+        assert_eq!(requests(&client).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_otherwise_is_no_conflict() {
+        let answer = (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}"#);
+        let error = table(&answers([answer])).await.write(&owner(Book::Live), &entry()).await.unwrap_err();
+        let WriteFailed::Call(error) = error else { panic!("{error:?}") };
+        assert_eq!(format!("{error:?}"), "dynamodb:PutItem failed: ResourceNotFoundException (Operator)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_read_is_repeated_and_then_fails_as_throttled() {
+        let throttled =
+            (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}"#);
+        let client = answers([throttled; 3]);
+        let error = table(&client).await.read(&owner(Book::Live)).await.unwrap_err();
+        assert_eq!(error.class, FailureClass::Retry);
+        assert_eq!(error.to_string(), "dynamodb:GetItem failed: ProvisionedThroughputExceededException");
+        assert_eq!(requests(&client).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_read_is_not_taken_for_none() {
+        for item in [
+            json!({}),
+            json!({"revision": {"S": "jane@example.com"}}),
+            json!({"revision": {"N": "1"}, "history": {"L": [{"M": {"mailed": {"S": "jane@example.com"}}}]}}),
+            json!({"revision": {"N": "1"}, "claim": {"M": {"id": {"S": "jane@example.com"}}}}),
+        ] {
+            let error = read(200, json!({"Item": item})).await.unwrap_err();
+            assert_eq!(format!("{error:?}"), "dynamodb:GetItem failed: unreadable entry (Operator)");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_version_adds_keeps_no_entry_from_being_read() {
+        let item = json!({"revision": {"N": "1"}, "pk": {"S": "x"}, "later": {"BOOL": true}});
+        assert_eq!(read(200, json!({"Item": item})).await.unwrap().revision, 1);
+    }
+
+    /// A run far ahead, so that its date alone decides how long its records are kept.
+    fn run() -> Run {
+        Run::at("2126-03-01T06:00:00Z".parse().unwrap(), Mode::DryRun)
+    }
+
+    fn account() -> AccountId {
+        "123456789012".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_runs_first_start_is_kept_in_the_list_of_runs() {
+        let client = answers([(200, "{}")]);
+        table(&client).await.start(&run(), now()).await.unwrap();
+        let update = bodies(&client).remove(0);
+        assert_eq!(update["TableName"], "keynudge-ledger");
+        assert_eq!(update["Key"], json!({"pk": {"S": "runs"}, "sk": {"S": "2126-03-01T06:00:00Z-dry-run"}}));
+        let expression = update["UpdateExpression"].as_str().unwrap();
+        for name in ["as_of", "mode", "started_at", "expires_at"] {
+            assert!(
+                expression.contains(&format!("#{name} = if_not_exists(#{name}, :{name})")),
+                "{expression}"
+            );
+            assert_eq!(update["ExpressionAttributeNames"][format!("#{name}")], name);
+        }
+        assert!(expression.starts_with("SET #") && !expression.contains("ADD"), "{expression}");
+        let kept_until = run().as_of + TimeDelta::days(400);
+        assert_eq!(
+            update["ExpressionAttributeValues"],
+            json!({
+                ":as_of": {"S": "2126-03-01T06:00:00Z"},
+                ":mode": {"S": "dry_run"},
+                ":started_at": {"S": "2026-03-01T06:00:00Z"},
+                ":expires_at": {"N": kept_until.timestamp().to_string()}
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn counts_are_set_whatever_they_were() {
+        let client = answers([(200, "{}")]);
+        let counts = Counts::from([("UsersListed", 5_000), ("UsersEnqueued", 4_000)]);
+        table(&client).await.set(&run(), &account(), &counts).await.unwrap();
+        let update = bodies(&client).remove(0);
+        assert_eq!(
+            update["Key"],
+            json!({"pk": {"S": "run#2126-03-01T06:00:00Z-dry-run"}, "sk": {"S": "123456789012"}})
+        );
+        let expression = update["UpdateExpression"].as_str().unwrap();
+        assert!(expression.ends_with(", #UsersEnqueued = :UsersEnqueued, #UsersListed = :UsersListed"));
+        assert_eq!(update["ExpressionAttributeValues"][":UsersListed"], json!({"N": "5000"}));
+        let names = ["UsersEnqueued", "UsersListed", "as_of", "expires_at", "mode"];
+        let names: HashMap<String, &str> = names.into_iter().map(|name| (format!("#{name}"), name)).collect();
+        assert_eq!(update["ExpressionAttributeNames"], json!(names));
+    }
+
+    #[tokio::test]
+    async fn counts_are_added_to_what_is_there() {
+        let client = answers([(200, "{}")]);
+        let counts = Counts::from([("MailsSent", 3), ("Redeliveries", 1)]);
+        table(&client).await.add(&run(), &account(), &counts).await.unwrap();
+        let update = bodies(&client).remove(0);
+        let expression = update["UpdateExpression"].as_str().unwrap();
+        assert!(
+            expression.starts_with("SET #") && expression.contains("#mode = if_not_exists(#mode, :mode)")
+        );
+        assert!(
+            expression.ends_with(" ADD #MailsSent :MailsSent, #Redeliveries :Redeliveries"),
+            "{expression}"
+        );
+        assert_eq!(update["ExpressionAttributeValues"][":MailsSent"], json!({"N": "3"}));
+        assert_eq!(update["ExpressionAttributeNames"]["#MailsSent"], "MailsSent");
+    }
+
+    #[tokio::test]
+    async fn the_record_of_a_run_that_judges_the_past_is_kept_from_now_on() {
+        let client = answers([(200, "{}")]);
+        let past = Run::at("2020-01-01T00:00:00Z".parse().unwrap(), Mode::DryRun);
+        table(&client).await.set(&past, &account(), &Counts::new()).await.unwrap();
+        let update = bodies(&client).remove(0);
+        let expires_at = update["ExpressionAttributeValues"][":expires_at"]["N"].as_str().unwrap();
+        assert!(expires_at.parse::<i64>().unwrap() > (Utc::now() + TimeDelta::days(399)).timestamp());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_kept_is_told() {
+        let denied = (400, r#"{"__type":"com.amazon.coral.service#AccessDeniedException"}"#);
+        let table = table(&answers([denied])).await;
+        let error = table.add(&run(), &account(), &Counts::from([("MailsSent", 1)])).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "dynamodb:UpdateItem failed: AccessDeniedException (Operator)");
+    }
+}

@@ -1,0 +1,216 @@
+//! What networks do to calls, with the client the functions have: which failures prove that a mail was not taken?
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_config::ConfigLoader;
+use aws_credential_types::credential_fn::provide_credentials_fn;
+use aws_credential_types::provider::error::CredentialsError;
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::mail::Mail;
+use keynudge_core::ports::{Book, Envelope, Mailer, Owner, SendQuotas};
+
+use crate::replay::loader;
+use crate::ses::SesMailer;
+
+/// Long enough for a busy machine to accept a connection in half of it.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A server that does one and the same thing to each connection, and counts them.
+struct Server {
+    address: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// `serve` gets each connection with its number, from 1. It ends when `serve` drops it.
+    fn start(serve: impl Fn(TcpStream, usize) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                serve(connection.unwrap(), counter.fetch_add(1, Ordering::SeqCst) + 1);
+            }
+        });
+        Self { address, connections }
+    }
+
+    fn http(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn https(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// Reads one request to its end.
+fn read_request(connection: &TcpStream) {
+    let mut reader = BufReader::new(connection);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+}
+
+fn answer(mut connection: &TcpStream, body: &str) {
+    write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+}
+
+/// Keeps the connection open for as long as the process lives.
+fn hold(connection: TcpStream) {
+    std::mem::forget(connection);
+}
+
+const SENT: &str =
+    "<SendEmailResponse><SendEmailResult><MessageId>m</MessageId></SendEmailResult></SendEmailResponse>";
+
+async fn send(endpoint: String) -> Result<(), CallFailed> {
+    send_with(loader().endpoint_url(endpoint)).await
+}
+
+async fn mailer(loader: ConfigLoader) -> SesMailer {
+    let sender = "keys@example.com".parse().unwrap();
+    SesMailer::new(&loader.load().await, None, sender, None, ATTEMPT_TIMEOUT)
+}
+
+async fn send_with(loader: ConfigLoader) -> Result<(), CallFailed> {
+    let mailer = mailer(loader).await;
+    let owner = Owner {
+        account_id: "123456789012".parse().unwrap(),
+        user_id: "AIDAAAAAAAAAAAAAAAAA".parse().unwrap(),
+        book: Book::Live,
+    };
+    let envelope = Envelope {
+        to: &"jane@example.com".parse().unwrap(),
+        owner: &owner,
+        claim_id: &"5f0c-1".parse().unwrap(),
+    };
+    let text = String::from("Hello");
+    mailer.send(&envelope, &Mail { subject: text.clone(), text: text.clone(), html: text }).await
+}
+
+fn assert_failed(sent: Result<(), CallFailed>, class: FailureClass, code: &str) {
+    let error = sent.unwrap_err();
+    assert_eq!((error.class, error.code.as_str()), (class, code), "{:?}", error.source);
+}
+
+#[tokio::test]
+async fn a_mail_that_is_answered_is_sent() {
+    let server = Server::start(|connection, _| {
+        read_request(&connection);
+        answer(&connection, SENT);
+    });
+    send(server.http()).await.unwrap();
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_for_which_nobody_listens_was_not_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    assert_failed(send(format!("http://{address}")).await, FailureClass::Retry, "no connection");
+}
+
+#[tokio::test]
+async fn a_mail_for_a_name_that_does_not_resolve_was_not_taken() {
+    // No label may be empty: nobody has to be asked.
+    let sent = send("http://ses..invalid".to_owned()).await;
+    assert_failed(sent, FailureClass::Retry, "no connection");
+}
+
+#[tokio::test]
+async fn a_mail_for_which_tls_fails_was_not_taken() {
+    let server = Server::start(|connection, _| drop(connection));
+    assert_failed(send(server.https()).await, FailureClass::Retry, "no connection");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_for_which_tls_takes_too_long_was_not_taken() {
+    let server = Server::start(|connection, _| hold(connection));
+    assert_failed(send(server.https()).await, FailureClass::Retry, "no connection");
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_could_sign_was_not_taken() {
+    let server = Server::start(|connection, _| hold(connection));
+    let not_loaded = || CredentialsError::not_loaded("none");
+    let out_of_order = || CredentialsError::provider_error("STS is throttled");
+    let as_nobody = |error: fn() -> CredentialsError| {
+        let provider = provide_credentials_fn(move || async move { Err(error()) });
+        send_with(loader().endpoint_url(server.http()).credentials_provider(provider))
+    };
+    assert_failed(as_nobody(not_loaded).await, FailureClass::Operator, "credentials");
+    assert_failed(as_nobody(out_of_order).await, FailureClass::Retry, "credentials");
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_mail_whose_connection_breaks_may_have_been_taken() {
+    let before_the_request = Server::start(|connection, _| drop(connection));
+    let after_the_request = Server::start(|connection, _| read_request(&connection));
+    for server in [before_the_request, after_the_request] {
+        assert_failed(send(server.http()).await, FailureClass::Unknown, "connection");
+        assert_eq!(server.connections(), 1, "sent once");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_is_not_http_may_have_been_taken() {
+    let server = Server::start(|connection, _| {
+        read_request(&connection);
+        (&connection).write_all(b"\x15\x03\x03\x00\x02\x02\x50").unwrap();
+    });
+    assert_failed(send(server.http()).await, FailureClass::Unknown, "connection");
+    assert_eq!(server.connections(), 1, "sent once");
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_ends_early_may_have_been_taken() {
+    for status in ["200 OK", "400 Bad Request"] {
+        let server = Server::start(move |connection, _| {
+            read_request(&connection);
+            write!(&connection, "HTTP/1.1 {status}\r\nContent-Length: 100\r\n\r\n<SendEmail").unwrap();
+        });
+        assert_failed(send(server.http()).await, FailureClass::Unknown, "unreadable answer");
+        assert_eq!(server.connections(), 1, "sent once");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_does_not_come_may_have_been_taken() {
+    let server = Server::start(|connection, _| hold(connection));
+    assert_failed(send(server.http()).await, FailureClass::Unknown, "timeout");
+    assert_eq!(server.connections(), 1, "sent once");
+}
+
+#[tokio::test]
+async fn a_call_that_may_be_repeated_survives_a_broken_connection() {
+    let server = Server::start(|connection, number| {
+        read_request(&connection);
+        if number > 1 {
+            answer(&connection, "<GetSendQuotaResponse><GetSendQuotaResult/></GetSendQuotaResponse>");
+        }
+    });
+    mailer(loader().endpoint_url(server.http())).await.send_quota().await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
