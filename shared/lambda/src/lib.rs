@@ -5,6 +5,7 @@
 //! * [`deadline`]: how much time an invocation has left
 //! * [`records`]: a batch of queue records, each done, given back or given up by itself
 //! * [`outgoing`]: many messages to a queue, repeating just what was refused
+//! * [`pace`]: keeping to a rate that is shared with others
 //! * [`metrics`]: what is counted, as CloudWatch's embedded metric format
 //! * [`clock`]: the wall clock, passed in so that tests can stop it
 
@@ -13,5 +14,6 @@ pub mod deadline;
 pub mod function;
 pub mod metrics;
 pub mod outgoing;
+pub mod pace;
 pub mod records;
 pub mod vars;

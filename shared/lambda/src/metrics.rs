@@ -9,6 +9,9 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, Utc};
 use keynudge_core::audience::SkipReason;
+use keynudge_core::ids::{AccountId, RunId};
+use keynudge_core::messages::{Message, Run};
+use keynudge_core::ports::Counts;
 use serde_json::{Map, Value, json};
 
 /// The namespace the metrics appear in.
@@ -44,6 +47,8 @@ metrics! {
     UsersUnreadable,
     /// Users put on the users queue.
     UsersEnqueued,
+    /// Checks put on the users queue, those of scans that were done again included.
+    ChecksSent,
     /// Users skipped because they never signed in to the console.
     UsersSkippedNeverSignedIn,
     /// Users skipped because their path does not start with the prefix.
@@ -72,10 +77,46 @@ metrics! {
     MailsNotSentDryRun,
     /// Attempts to send that failed; all but dead letters are tried again.
     MailsFailed,
-    /// Records given back to their queue, to be delivered again.
+    /// Owners with stale keys who were told before and are not due again.
+    MailsNotDue,
+    /// Mails that wait for the account's sending quota.
+    MailsHeldBack,
+    /// Mails that SES may have taken: the answer was lost.
+    MailsOutcomeUnknown,
+    /// Mails that SES took and the ledger could not be told of; SES's event tells it.
+    MailsUnmarked,
+    /// Claims whose outcome never became known and that were taken over: each may have been a mail too many.
+    ClaimsTakenOver,
+    /// Findings too old to be mailed, whose users are checked again.
+    FindingsSentBack,
+    /// Events of SES.
+    SesEvents,
+    /// Claims that an event of SES settled before its own function could.
+    ClaimsSettledByEvent,
+    /// Owners whose mail bounced, was complained about or was rejected.
+    OwnersNotReached,
+    /// Scans that were delivered before and are done now: by how much what they counted may be counted twice.
+    ScansRedelivered,
+    /// The same of checks.
+    ChecksRedelivered,
+    /// The same of findings.
+    FindingsRedelivered,
+    /// The same of SES's events.
+    EventsRedelivered,
+    /// Batches that are missing in the runs' records.
+    CountsNotRecorded,
+    /// Records that failed and were given back to their queue, to be tried again.
     RecordsGivenBack,
-    /// Records given up and put in a dead-letter queue.
-    DeadLetters,
+    /// Records that had no turn yet and were given back to their queue.
+    RecordsPostponed,
+    /// Scans put in their dead-letter queue.
+    ScansGivenUp,
+    /// Checks put in their dead-letter queue.
+    ChecksGivenUp,
+    /// Findings put in their dead-letter queue.
+    FindingsGivenUp,
+    /// Events of SES put in their dead-letter queue.
+    EventsGivenUp,
 }
 
 impl From<SkipReason> for Metric {
@@ -88,13 +129,50 @@ impl From<SkipReason> for Metric {
     }
 }
 
-/// The counts of one invocation.
+/// The counts of one invocation: as a whole, and of each run and account for the runs' records.
 #[derive(Debug, Default)]
 pub struct Metrics {
     counts: RefCell<BTreeMap<Metric, u64>>,
+    runs: RefCell<BTreeMap<(RunId, AccountId), (Run, Counts)>>,
 }
 
 impl Metrics {
+    /// Adds one to `metric`, also in the record of the run that `message` belongs to.
+    pub fn count_for(&self, message: &impl Message, metric: Metric) {
+        self.count_in(message.run(), message.account_id(), metric);
+    }
+
+    /// Adds `n` to `metric`, also in the record of the run that `message` belongs to.
+    pub fn add_for(&self, message: &impl Message, metric: Metric, n: usize) {
+        self.add_in(message.run(), message.account_id(), metric, n as u64);
+    }
+
+    /// Adds one to `metric`, also in the record of `run`.
+    pub fn count_in(&self, run: &Run, account_id: &AccountId, metric: Metric) {
+        self.add_in(run, account_id, metric, 1);
+    }
+
+    fn add_in(&self, run: &Run, account_id: &AccountId, metric: Metric, n: u64) {
+        *self.counts.borrow_mut().entry(metric).or_default() += n;
+        let mut runs = self.runs.borrow_mut();
+        let (_, counts) = runs
+            .entry((run.run_id.clone(), account_id.clone()))
+            .or_insert_with(|| (run.clone(), Counts::new()));
+        *counts.entry(metric.name()).or_default() += n;
+    }
+
+    /// Takes what was counted for runs' records: per run and account.
+    pub fn take_runs(&self) -> Vec<(Run, AccountId, Counts)> {
+        let runs = self.runs.take();
+        runs.into_iter().map(|((_, account_id), (run, counts))| (run, account_id, counts)).collect()
+    }
+
+    /// All counts, by the metrics' names.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts.borrow().iter().map(|(metric, n)| (metric.name(), *n)).collect()
+    }
+
     /// Adds one to `metric`.
     pub fn count(&self, metric: Metric) {
         self.add(metric, 1);
@@ -110,6 +188,13 @@ impl Metrics {
         let mut counts = self.counts.borrow_mut();
         for (&metric, n) in other.counts.borrow().iter() {
             *counts.entry(metric).or_default() += n;
+        }
+    }
+
+    /// Adds all that `other` has come to, also in the record of the run that `message` belongs to.
+    pub fn merge_for(&self, message: &impl Message, other: &Self) {
+        for (&metric, &n) in other.counts.borrow().iter() {
+            self.add_in(message.run(), message.account_id(), metric, n);
         }
     }
 

@@ -7,8 +7,9 @@ use futures::{StreamExt, stream};
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ports::{MAX_BATCH, Outbox};
 
-/// Batches in flight. A batch takes SQS about 20 ms, so eight send some 4,000 messages a second.
-const BATCHES_IN_FLIGHT: usize = 8;
+/// Batches in flight. A batch takes SQS about 20 ms, so sixteen send some 8,000 messages a second, and a slow one holds
+/// up few others.
+const BATCHES_IN_FLIGHT: usize = 16;
 
 /// How often what was refused is sent again before the caller hears of it, and how long after the first time.
 const REPETITIONS: usize = 3;

@@ -4,20 +4,22 @@
 //! became of it. A bad or panicking record fails alone.
 //!
 //! * **done**: SQS deletes it
-//! * **given back**: SQS delivers it again once its visibility timeout ends
-//! * **given up**: it is put in the dead-letter queue with its reason, and then SQS deletes it. Put first, deleted
-//!   second: a crash in between makes a second letter, never none.
+//! * **given back**: SQS delivers it again, after a delay that depends on what it waits for
+//! * **given up**, because it never will work or its time is over: it is put in the dead-letter queue with its reason,
+//!   and then SQS deletes it. Put first, deleted second: a crash in between makes a second letter, never none.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ids::{AccountId, RunId, UserId};
-use keynudge_core::messages::{AsOfLimit, InvalidMessage, Message};
-use keynudge_core::ports::{DeadLetter, DeadLetters, Outbox};
+use keynudge_core::ids::{AccountId, UserId};
+use keynudge_core::messages::{AsOfLimit, InvalidMessage, Message, Run};
+use keynudge_core::ports::{DeadLetter, DeadLetters, Outbox, Redelivery, RunRecords};
+use keynudge_core::retry::{RetryPolicy, WaitFor};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -25,11 +27,61 @@ use crate::metrics::{Metric, Metrics};
 use crate::outgoing::send_all;
 
 /// Left, after the work, to pass on what came of it and to answer SQS. An invocation that Lambda ends is repeated as
-/// a whole, and owners who were mailed in it are mailed again.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(4);
+/// a whole.
+pub const TIME_TO_ANSWER: Duration = Duration::from_secs(4);
 
-/// A record is started only with this much time left: for one mail (10 s at most), which is then never cut off.
-const TIME_FOR_ONE_RECORD: Duration = Duration::from_secs(14);
+/// No message of ours is a tenth as large. Room is left for the reason beside it in a dead letter, which SQS limits to
+/// 1 MiB in all.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The queue that records come from, and what is kept of them.
+pub struct Source<L, R, C> {
+    /// What it holds.
+    pub kind: Kind,
+    /// Where records that are given up go.
+    pub dead_letters: L,
+    /// When records that are given back return.
+    pub redelivery: R,
+    /// What they came to.
+    pub run_records: C,
+    /// How long they wait, and for how long they are tried.
+    pub retry: RetryPolicy,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What a queue holds, for counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Accounts to scan.
+    Scans,
+    /// Users to check.
+    Checks,
+    /// Owners to tell.
+    Findings,
+    /// Events of SES.
+    Events,
+}
+
+impl Kind {
+    fn redelivered(self) -> Metric {
+        match self {
+            Self::Scans => Metric::ScansRedelivered,
+            Self::Checks => Metric::ChecksRedelivered,
+            Self::Findings => Metric::FindingsRedelivered,
+            Self::Events => Metric::EventsRedelivered,
+        }
+    }
+
+    fn given_up(self) -> Metric {
+        match self {
+            Self::Scans => Metric::ScansGivenUp,
+            Self::Checks => Metric::ChecksGivenUp,
+            Self::Findings => Metric::FindingsGivenUp,
+            Self::Events => Metric::EventsGivenUp,
+        }
+    }
+}
 
 /// A record, and what has come of it so far.
 pub struct Record<T> {
@@ -41,24 +93,27 @@ pub struct Record<T> {
 /// What SQS says of a record, and whom it is about.
 struct Envelope {
     message_id: String,
+    receipt_handle: String,
     body: String,
     group: Option<String>,
+    sent_at: Option<DateTime<Utc>>,
     attempts: u32,
     about: Option<About>,
 }
 
-/// Whom a record is about, for logs.
+/// Whom a record is about, for logs and run records.
 struct About {
-    run: RunId,
+    run: Run,
     account: AccountId,
     user: Option<UserId>,
+    found_at: Option<DateTime<Utc>>,
 }
 
 /// Why a record is not done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It may work later: give it back.
-    GiveBack(Reason),
+    /// It may work later: give it back until then.
+    GiveBack(Reason, WaitFor),
     /// It never will: give it up.
     GiveUp(Reason),
 }
@@ -90,7 +145,8 @@ impl From<CallFailed> for Failure {
         let reason = Reason::new("call_failed", error.to_string());
         match error.class {
             FailureClass::Never => Self::GiveUp(reason),
-            FailureClass::Retry | FailureClass::Operator | FailureClass::Unknown => Self::GiveBack(reason),
+            FailureClass::Operator => Self::GiveBack(reason, WaitFor::Operator),
+            FailureClass::Retry | FailureClass::Unknown => Self::GiveBack(reason, WaitFor::Service),
         }
     }
 }
@@ -102,43 +158,74 @@ pub struct NoMessageId;
 
 /// Parses the records of `event`, each by itself.
 pub fn read<M: Message>(event: SqsEvent, limit: AsOfLimit) -> Result<Vec<Record<M>>, NoMessageId> {
-    event.records.into_iter().map(|record| read_one(record, limit)).collect()
+    let mut records = read_with(event, |body| M::read(body, limit))?;
+    for record in &mut records {
+        record.envelope.about = record.result.as_ref().ok().map(About::of);
+    }
+    Ok(records)
 }
 
-fn read_one<M: Message>(record: SqsMessage, limit: AsOfLimit) -> Result<Record<M>, NoMessageId> {
+/// Parses the records of `event`, each by itself, with `parse`.
+pub fn read_with<T>(
+    event: SqsEvent,
+    parse: impl Fn(&str) -> Result<T, InvalidMessage>,
+) -> Result<Vec<Record<T>>, NoMessageId> {
+    event.records.into_iter().map(|record| read_one(record, &parse)).collect()
+}
+
+fn read_one<T>(
+    record: SqsMessage,
+    parse: impl Fn(&str) -> Result<T, InvalidMessage>,
+) -> Result<Record<T>, NoMessageId> {
     let message_id = record.message_id.filter(|id| !id.is_empty()).ok_or(NoMessageId)?;
     let body = record.body.unwrap_or_default();
-    let message = M::read(&body, limit);
-    let about = message.as_ref().ok().map(|message| About {
-        run: message.run().run_id.clone(),
-        account: message.account_id().clone(),
-        user: message.user().map(|user| user.id.clone()),
-    });
-    let attempts = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
-    let group = record.attributes.get("MessageGroupId").cloned();
-    Ok(Record {
-        envelope: Envelope { message_id, body, group, attempts: attempts.unwrap_or(1), about },
-        result: message.map_err(Failure::from),
-    })
+    let parsed = if body.len() > MAX_BODY_BYTES { Err(InvalidMessage::TooLarge) } else { parse(&body) };
+    let number = |name: &str| record.attributes.get(name).and_then(|number| number.parse::<i64>().ok());
+    let attempts = number("ApproximateReceiveCount").and_then(|count| count.try_into().ok());
+    let envelope = Envelope {
+        message_id,
+        receipt_handle: record.receipt_handle.unwrap_or_default(),
+        body,
+        group: record.attributes.get("MessageGroupId").cloned(),
+        sent_at: number("SentTimestamp").and_then(DateTime::from_timestamp_millis),
+        attempts: attempts.unwrap_or(1),
+        about: None,
+    };
+    Ok(Record { envelope, result: parsed.map_err(Failure::from) })
 }
 
-/// Does `task` for each readable record, at most `concurrency` of them at a time, in the order of the batch.
-/// Those there is no time for are given back, and so is one whose task panics.
+impl About {
+    fn of(message: &impl Message) -> Self {
+        Self {
+            run: message.run().clone(),
+            account: message.account_id().clone(),
+            user: message.user().map(|user| user.id.clone()),
+            found_at: message.found_at(),
+        }
+    }
+}
+
+/// Does `task` for each readable record, at most `concurrency` of them at a time, in the order of the batch. One is
+/// started only with `time_for_one` left, [`TIME_TO_ANSWER`] included. Those there is no time for are given back, and so
+/// is one whose task panics.
 pub async fn work<M, T>(
     records: Vec<Record<M>>,
     concurrency: usize,
     deadline: Deadline,
+    time_for_one: Duration,
     task: impl AsyncFn(M) -> Result<T, Failure>,
 ) -> Vec<Record<T>> {
     let task = &task;
     stream::iter(records)
         .map(|Record { envelope, result }| async move {
             let result = match result {
-                Ok(message) if !deadline.leaves_less_than(TIME_FOR_ONE_RECORD) => {
+                Ok(message) if !deadline.leaves_less_than(time_for_one) => {
                     let done = AssertUnwindSafe(task(message)).catch_unwind();
                     match deadline.within(TIME_TO_ANSWER, done).await {
                         Some(Ok(result)) => result,
-                        Some(Err(_panic)) => Err(Failure::GiveBack(Reason::new("panicked", ""))),
+                        Some(Err(_panic)) => {
+                            Err(Failure::GiveBack(Reason::new("panicked", ""), WaitFor::Service))
+                        }
                         None => Err(out_of_time()),
                     }
                 }
@@ -163,7 +250,7 @@ pub fn check_account(message: &impl Message, own: &AccountId) -> Result<(), Fail
 /// There is no time for it in this invocation.
 #[must_use]
 pub fn out_of_time() -> Failure {
-    Failure::GiveBack(Reason::new("out_of_time", ""))
+    Failure::GiveBack(Reason::new("out_of_time", ""), WaitFor::Invocation)
 }
 
 /// Sends what the records come to, where they come to a message: all in one go. A record whose message is not taken
@@ -203,76 +290,155 @@ pub fn log_outcome(outcome: &str, message: &impl Message) {
     );
 }
 
-/// Puts aside what is given up, logs and counts what is not done, and answers SQS.
-pub async fn respond<T>(
-    records: Vec<Record<T>>,
-    dead_letters: &impl DeadLetters,
+/// Sets what `message` came to in its run's record, however often it is done. What cannot be set is missing there, and in
+/// no queue or mail.
+pub async fn set_counts<L, R, C: RunRecords>(
+    source: &Source<L, R, C>,
+    message: &impl Message,
+    counts: &Metrics,
     deadline: Deadline,
     metrics: &Metrics,
-    clock: Clock,
+) {
+    let counts = counts.counts();
+    let set = source.run_records.set(message.run(), message.account_id(), &counts);
+    let result = deadline.within(2 * TIME_TO_ANSWER, set).await;
+    if !matches!(result, Some(Ok(()))) {
+        not_recorded(1, result.and_then(Result::err), metrics);
+    }
+}
+
+/// Puts aside what is given up, delays what is given back, logs and counts both, keeps what the runs came to, and
+/// answers SQS.
+pub async fn respond<T>(
+    records: Vec<Record<T>>,
+    source: &Source<impl DeadLetters, impl Redelivery, impl RunRecords>,
+    deadline: Deadline,
+    metrics: &Metrics,
 ) -> SqsBatchResponse {
-    let concluded =
-        records.into_iter().map(|record| conclude(record, dead_letters, deadline, metrics, clock));
+    let concluded = records.into_iter().map(|record| conclude(record, source, deadline, metrics));
     let mut response = SqsBatchResponse::default();
     for message_id in join_all(concluded).await.into_iter().flatten() {
         response.add_failure(message_id);
     }
+    keep_counts(&source.run_records, deadline, metrics).await;
     response
 }
 
 /// Ends one record. Returns its id if SQS is to deliver it again.
 async fn conclude<T>(
     Record { envelope, result }: Record<T>,
-    dead_letters: &impl DeadLetters,
+    source: &Source<impl DeadLetters, impl Redelivery, impl RunRecords>,
     deadline: Deadline,
     metrics: &Metrics,
-    clock: Clock,
 ) -> Option<String> {
-    let reason = match result {
-        Ok(_) => return None,
-        Err(Failure::GiveBack(reason)) => reason,
-        Err(Failure::GiveUp(reason)) => {
-            let letter = envelope.dead_letter(&reason, clock);
-            match deadline.within(TIME_TO_ANSWER / 4, dead_letters.put(&letter)).await {
+    let now = (source.clock)();
+    let (reason, wait_for) = match result {
+        Ok(_) => {
+            if envelope.attempts > 1 {
+                envelope.count(source.kind.redelivered(), metrics);
+            }
+            return None;
+        }
+        Err(Failure::GiveBack(reason, wait_for))
+            if !wait_for.is_failure() || !envelope.is_over(&source.retry, now) =>
+        {
+            (reason, wait_for)
+        }
+        Err(Failure::GiveBack(reason, _) | Failure::GiveUp(reason)) => {
+            let letter = envelope.dead_letter(&reason, now);
+            match deadline.within(TIME_TO_ANSWER * 3 / 8, source.dead_letters.put(&letter)).await {
                 Some(Ok(())) => {
-                    metrics.count(Metric::DeadLetters);
-                    log(&envelope, "given_up", &reason);
+                    envelope.count(source.kind.given_up(), metrics);
+                    envelope.log("given_up", &reason);
                     return None;
                 }
-                Some(Err(error)) => Reason::new(reason.name, format!("not put aside: {error}")),
-                None => Reason::new(reason.name, "not put aside: out of time"),
+                Some(Err(error)) => {
+                    (Reason::new(reason.name, format!("not put aside: {error}")), WaitFor::Service)
+                }
+                None => (Reason::new(reason.name, "not put aside: out of time"), WaitFor::Invocation),
             }
         }
     };
-    metrics.count(Metric::RecordsGivenBack);
-    log(&envelope, "given_back", &reason);
+    envelope.delay(wait_for, source, deadline).await;
+    let (metric, outcome) = if wait_for.is_failure() {
+        (Metric::RecordsGivenBack, "given_back")
+    } else {
+        (Metric::RecordsPostponed, "postponed")
+    };
+    envelope.count(metric, metrics);
+    envelope.log(outcome, &reason);
     Some(envelope.message_id)
 }
 
+/// Adds what was counted to the runs' records. What cannot be added is missing there, and in no queue or mail.
+async fn keep_counts(run_records: &impl RunRecords, deadline: Deadline, metrics: &Metrics) {
+    let runs = metrics.take_runs();
+    let added = runs.iter().map(|(run, account, counts)| run_records.add(run, account, counts));
+    let results = deadline.within(TIME_TO_ANSWER / 8, join_all(added)).await;
+    let kept = results.iter().flatten().filter(|result| result.is_ok()).count();
+    if kept < runs.len() {
+        not_recorded(runs.len() - kept, results.into_iter().flatten().find_map(Result::err), metrics);
+    }
+}
+
+/// `error` is none where there was no time.
+fn not_recorded(counts: usize, error: Option<CallFailed>, metrics: &Metrics) {
+    metrics.add(Metric::CountsNotRecorded, counts);
+    tracing::warn!(error = error.map(tracing::field::display), "missing in the runs' records");
+}
+
 impl Envelope {
-    fn dead_letter(&self, reason: &Reason, clock: Clock) -> DeadLetter {
+    /// Whether the time for which the record is tried is over. What was checked again meanwhile is a new message, and no
+    /// younger for it.
+    fn is_over(&self, retry: &RetryPolicy, now: DateTime<Utc>) -> bool {
+        let found_at = self.about.as_ref().and_then(|about| about.found_at);
+        found_at.or(self.sent_at).is_some_and(|since| retry.gives_up(since, now))
+    }
+
+    /// Where a delay cannot be set, the record returns after its queue's visibility timeout.
+    async fn delay<L, R: Redelivery, C>(
+        &self,
+        wait_for: WaitFor,
+        source: &Source<L, R, C>,
+        deadline: Deadline,
+    ) {
+        let delay = source.retry.delay(wait_for, self.attempts, (source.clock)(), fastrand::f64());
+        let delayed = source.redelivery.delay(&self.receipt_handle, delay);
+        if let Some(Err(error)) = deadline.within(TIME_TO_ANSWER / 4, delayed).await {
+            tracing::warn!(%error, message_id = self.message_id, "not delayed");
+        }
+    }
+
+    fn dead_letter(&self, reason: &Reason, failed_at: DateTime<Utc>) -> DeadLetter {
         DeadLetter {
             body: self.body.clone(),
             group: self.group.clone(),
             reason: reason.name,
             detail: reason.detail.clone(),
             attempts: self.attempts,
-            failed_at: clock(),
+            failed_at,
         }
     }
-}
 
-fn log(envelope: &Envelope, outcome: &str, reason: &Reason) {
-    let about = envelope.about.as_ref();
-    tracing::warn!(
-        outcome,
-        reason = reason.name,
-        detail = reason.detail,
-        attempts = envelope.attempts,
-        message_id = envelope.message_id,
-        run_id = about.map(|about| about.run.as_str()),
-        account_id = about.map(|about| about.account.as_str()),
-        user_id = about.and_then(|about| about.user.as_ref()).map(UserId::as_str),
-        "record not done"
-    );
+    fn count(&self, metric: Metric, metrics: &Metrics) {
+        match &self.about {
+            Some(about) => metrics.count_in(&about.run, &about.account, metric),
+            None => metrics.count(metric),
+        }
+    }
+
+    fn log(&self, outcome: &str, reason: &Reason) {
+        let about = self.about.as_ref();
+        tracing::warn!(
+            outcome,
+            reason = reason.name,
+            detail = reason.detail,
+            attempts = self.attempts,
+            message_id = self.message_id,
+            run_id = about.map(|about| about.run.run_id.as_str()),
+            account_id = about.map(|about| about.account.as_str()),
+            user_id = about.and_then(|about| about.user.as_ref()).map(UserId::as_str),
+            "record not done"
+        );
+    }
 }

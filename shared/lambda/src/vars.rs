@@ -4,10 +4,13 @@ use std::env;
 use std::fmt::{self, Display};
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use keynudge_core::contact::AllowedDomains;
 use keynudge_core::ids::{AccountId, Domain, EmailAddress};
 use keynudge_core::messages::AsOfLimit;
+use keynudge_core::retry::RetryPolicy;
 
 use crate::clock::Clock;
 
@@ -89,6 +92,24 @@ impl<'a> Vars<'a> {
     pub fn allowed_domains(&self) -> Result<AllowedDomains, InvalidVar> {
         let domains: Vec<Domain> = self.list("ALLOWED_DOMAINS")?;
         Ok(AllowedDomains::new(if domains.is_empty() { vec![self.sender()?.domain()] } else { domains }))
+    }
+
+    /// A number of seconds, at least one.
+    pub fn seconds(&self, name: &'static str) -> Result<Duration, InvalidVar> {
+        let seconds: NonZeroU32 = self.required(name)?;
+        Ok(Duration::from_secs(seconds.get().into()))
+    }
+
+    /// `GIVE_UP_AFTER_MINUTES`, `RETRY_FIRST_DELAY_SECONDS`, `RETRY_LONGEST_DELAY_SECONDS` and `OPERATOR_DELAY_SECONDS`:
+    /// when what failed is tried again.
+    pub fn retry_policy(&self) -> Result<RetryPolicy, InvalidVar> {
+        let minutes: NonZeroU32 = self.required("GIVE_UP_AFTER_MINUTES")?;
+        Ok(RetryPolicy {
+            give_up_after: TimeDelta::minutes(minutes.get().into()),
+            first_delay: self.seconds("RETRY_FIRST_DELAY_SECONDS")?,
+            longest_delay: self.seconds("RETRY_LONGEST_DELAY_SECONDS")?,
+            operator_delay: self.seconds("OPERATOR_DELAY_SECONDS")?,
+        })
     }
 
     /// `ALLOW_AS_OF`: whether a live run may judge keys at any date, as testbeds do.

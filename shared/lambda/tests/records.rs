@@ -5,17 +5,24 @@
 use aws_lambda_events::sqs::SqsEvent;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use keynudge_core::contact::{ContactSource, Recipient};
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::messages::{AsOfLimit, ScanAccount};
+use keynudge_core::keys::StaleKey;
+use keynudge_core::messages::{AsOfLimit, ScanAccount, StaleKeys};
 use keynudge_core::ports::Outbox;
+use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::records::{self, Failure, Reason};
 use keynudge_testing::{
-    ACCOUNT, CLOCK, MemoryDeadLetters, MemoryQueue, event, failure, given_back, no_time, now, plenty_of_time,
-    run,
+    ACCOUNT, MemoryDeadLetters, MemoryQueue, MemoryRunRecords, MemorySource, event, event_sent_at, failure,
+    given_back, no_time, now, plenty_of_time, run, source, source_with, user,
 };
 use serde_json::json;
+
+/// How much time a record needs to be started.
+const TIME_FOR_ONE: Duration = Duration::from_secs(14);
 
 fn scan(account: &str) -> String {
     serde_json::to_string(&ScanAccount { run: run(), account_id: account.parse().unwrap() }).unwrap()
@@ -24,65 +31,67 @@ fn scan(account: &str) -> String {
 /// What SQS is told, and what is put aside, when `task` is what the function does with each account.
 async fn respond(
     event: SqsEvent,
-    dead_letters: &MemoryDeadLetters,
+    source: &MemorySource,
     task: impl AsyncFn(&str) -> Result<(), Failure>,
 ) -> (Vec<String>, Metrics) {
     let metrics = Metrics::default();
     let scans = records::read(event, AsOfLimit::From(now())).unwrap();
-    let done = records::work(scans, 2, plenty_of_time(), async |scan: ScanAccount| {
+    let done = records::work(scans, 2, plenty_of_time(), TIME_FOR_ONE, async |scan: ScanAccount| {
         task(scan.account_id.as_str()).await
     });
-    let response = records::respond(done.await, dead_letters, plenty_of_time(), &metrics, CLOCK).await;
+    let response = records::respond(done.await, source, plenty_of_time(), &metrics).await;
     (given_back(&response).into_iter().map(str::to_owned).collect(), metrics)
 }
 
 #[tokio::test]
 async fn each_record_ends_in_its_own_way() {
-    let letters = MemoryDeadLetters::default();
+    let source = source();
     let bodies = ["000000000000", "000000000001", "000000000002", "000000000003"].map(scan);
-    let (given_back, metrics) = respond(event(&bodies), &letters, async |account| match account {
-        "000000000001" => Err(Failure::GiveBack(Reason::new("busy", "later"))),
+    let (given_back, metrics) = respond(event(&bodies), &source, async |account| match account {
+        "000000000001" => Err(Failure::GiveBack(Reason::new("busy", "later"), WaitFor::Service)),
         "000000000002" => Err(Failure::GiveUp(Reason::new("hopeless", "never"))),
         "000000000003" => panic!("a value that must not be shown: {account}"),
         _ => Ok(()),
     })
     .await;
     assert_eq!(given_back, ["record-1", "record-3"]);
-    let [letter] = letters.take().try_into().unwrap();
+    let [letter] = source.dead_letters.take().try_into().unwrap();
     assert_eq!((letter.body.as_str(), letter.group.as_deref()), (bodies[2].as_str(), Some(ACCOUNT)));
     assert_eq!((letter.reason, letter.detail.as_str()), ("hopeless", "never"));
     assert_eq!((letter.attempts, letter.failed_at), (3, now()));
-    assert_eq!((metrics.get(Metric::RecordsGivenBack), metrics.get(Metric::DeadLetters)), (2, 1));
+    assert_eq!((metrics.get(Metric::RecordsGivenBack), metrics.get(Metric::ChecksGivenUp)), (2, 1));
 }
 
 #[tokio::test]
 async fn a_letter_that_cannot_be_put_aside_keeps_its_record_on_the_queue() {
-    let letters = MemoryDeadLetters::broken();
-    let (given_back, metrics) = respond(event(&["{".to_owned()]), &letters, async |_| Ok(())).await;
+    let source = source_with(MemoryDeadLetters::broken());
+    let (given_back, metrics) = respond(event(&["{".to_owned()]), &source, async |_| Ok(())).await;
     assert_eq!(given_back, ["record-0"]);
-    assert_eq!(metrics.get(Metric::DeadLetters), 0);
+    assert_eq!(metrics.get(Metric::ChecksGivenUp), 0);
 }
 
 #[tokio::test]
 async fn a_failed_calls_class_decides_between_back_and_up() {
-    for (class, up) in [
-        (FailureClass::Never, true),
-        (FailureClass::Retry, false),
-        (FailureClass::Operator, false),
-        (FailureClass::Unknown, false),
+    for (class, wait_for) in [
+        (FailureClass::Never, None),
+        (FailureClass::Retry, Some(WaitFor::Service)),
+        (FailureClass::Operator, Some(WaitFor::Operator)),
+        (FailureClass::Unknown, Some(WaitFor::Service)),
     ] {
         let reason = Reason::new("call_failed", "test:Call failed: Scripted");
-        let expected = if up { Failure::GiveUp(reason) } else { Failure::GiveBack(reason) };
+        let expected = match wait_for {
+            None => Failure::GiveUp(reason),
+            Some(wait_for) => Failure::GiveBack(reason, wait_for),
+        };
         assert_eq!(Failure::from(failure(class)), expected);
     }
 }
 
 #[tokio::test]
 async fn no_more_than_the_allowed_number_of_records_is_worked_on_at_a_time() {
-    let letters = MemoryDeadLetters::default();
     let bodies: Vec<_> = (0..9).map(|i| scan(&format!("{i:012}"))).collect();
     let (busy, most) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    respond(event(&bodies), &letters, async |_| {
+    respond(event(&bodies), &source(), async |_| {
         busy.set(busy.get() + 1);
         most.set(most.get().max(busy.get()));
         tokio::task::yield_now().await;
@@ -97,14 +106,12 @@ async fn no_more_than_the_allowed_number_of_records_is_worked_on_at_a_time() {
 async fn without_time_a_record_is_not_even_started() {
     let scans = records::read(event(&[scan(ACCOUNT)]), AsOfLimit::None).unwrap();
     let started = std::cell::Cell::new(false);
-    let done = records::work(scans, 2, no_time(), async |_: ScanAccount| {
+    let done = records::work(scans, 2, no_time(), TIME_FOR_ONE, async |_: ScanAccount| {
         started.set(true);
         Ok(())
     })
     .await;
-    let response =
-        records::respond(done, &MemoryDeadLetters::default(), plenty_of_time(), &Metrics::default(), CLOCK)
-            .await;
+    let response = records::respond(done, &source(), plenty_of_time(), &Metrics::default()).await;
     assert_eq!((given_back(&response), started.get()), (vec!["record-0"], false));
 }
 
@@ -134,11 +141,11 @@ fn a_record_without_an_id_fails_the_batch_since_it_cannot_be_told_apart() {
 
 #[tokio::test]
 async fn a_record_without_a_body_is_a_bad_message() {
-    let letters = MemoryDeadLetters::default();
+    let source = source();
     let event = serde_json::from_value(json!({"Records": [{"messageId": "a"}]})).unwrap();
-    let (given_back, _) = respond(event, &letters, async |_| Ok(())).await;
+    let (given_back, _) = respond(event, &source, async |_| Ok(())).await;
     assert_eq!(given_back, Vec::<String>::new());
-    let [letter] = letters.take().try_into().unwrap();
+    let [letter] = source.dead_letters.take().try_into().unwrap();
     assert_eq!((letter.reason, letter.attempts), ("invalid_message", 1));
 }
 
@@ -147,15 +154,14 @@ async fn a_record_that_hangs_is_given_back_and_the_others_stay_done() {
     let bodies = ["000000000000", "000000000001"].map(scan);
     let scans = records::read(event(&bodies), AsOfLimit::None).unwrap();
     let deadline = Deadline::after(Duration::from_secs(30));
-    let done = records::work(scans, 1, deadline, async |scan: ScanAccount| {
+    let done = records::work(scans, 1, deadline, TIME_FOR_ONE, async |scan: ScanAccount| {
         if scan.account_id.as_str().ends_with('1') {
             std::future::pending::<()>().await;
         }
         Ok(())
     })
     .await;
-    let letters = MemoryDeadLetters::default();
-    let response = records::respond(done, &letters, deadline, &Metrics::default(), CLOCK).await;
+    let response = records::respond(done, &source(), deadline, &Metrics::default()).await;
     assert_eq!(given_back(&response), ["record-1"]);
     assert!(!deadline.leaves_less_than(Duration::from_secs(1)), "there is time left to answer");
 }
@@ -176,4 +182,124 @@ async fn a_queue_that_hangs_costs_only_the_records_with_something_to_tell() {
     let told = records::forward(scans, &Hanging, Deadline::after(Duration::from_secs(30)), message).await;
     let done: Vec<_> = told.iter().map(|record| record.result.is_ok()).collect();
     assert_eq!(done, [true, false]);
+}
+
+#[tokio::test]
+async fn a_record_stays_away_as_long_as_what_it_waits_for_takes() {
+    let source = source();
+    let bodies = ["000000000000", "000000000001", "000000000002", "000000000003"].map(scan);
+    let lease_until = now() + TimeDelta::minutes(15);
+    let (given_back, _) = respond(event(&bodies), &source, async |account| {
+        let wait_for = match account {
+            "000000000000" => WaitFor::Service,
+            "000000000001" => WaitFor::Operator,
+            "000000000002" => WaitFor::Instant(lease_until),
+            _ => WaitFor::Invocation,
+        };
+        Err(Failure::GiveBack(Reason::new("busy", ""), wait_for))
+    })
+    .await;
+    assert_eq!(given_back.len(), 4);
+    let seconds = |i| source.redelivery.of_record(i).unwrap().as_secs();
+    assert!((30..=40).contains(&seconds(0)), "the third attempt waits for four times 10 s: {}", seconds(0));
+    assert!((2_700..=3_600).contains(&seconds(1)), "{}", seconds(1));
+    assert!((901..=905).contains(&seconds(2)), "{}", seconds(2));
+    assert!((1..=5).contains(&seconds(3)), "{}", seconds(3));
+}
+
+#[tokio::test]
+async fn a_record_whose_time_is_over_is_given_up_with_the_reason_it_failed_for() {
+    let attempt = async |sent_at: DateTime<Utc>| {
+        let source = source();
+        let event = event_sent_at(&[scan(ACCOUNT)], sent_at);
+        let (given_back, _) = respond(event, &source, async |_| {
+            Err(Failure::GiveBack(Reason::new("busy", "still"), WaitFor::Operator))
+        })
+        .await;
+        (given_back.len(), source.dead_letters.take())
+    };
+    let (given_back, letters) = attempt(now() - TimeDelta::days(1)).await;
+    assert_eq!((given_back, letters.len()), (1, 0));
+    let (given_back, letters) = attempt(now() - TimeDelta::days(1) - TimeDelta::seconds(1)).await;
+    assert_eq!((given_back, letters[0].reason, letters[0].detail.as_str()), (0, "busy", "still"));
+}
+
+#[tokio::test]
+async fn an_old_record_that_succeeds_is_done_like_any_other() {
+    let source = source();
+    let event = event_sent_at(&[scan(ACCOUNT)], now() - TimeDelta::days(3));
+    let (given_back, _) = respond(event, &source, async |_| Ok(())).await;
+    assert_eq!((given_back.len(), source.dead_letters.take().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_body_larger_than_any_of_ours_is_refused_unread() {
+    let large = |bytes: usize| {
+        let mut body = scan(ACCOUNT);
+        body.push_str(&" ".repeat(bytes - body.len()));
+        body
+    };
+    let source = source();
+    let bodies = [large(64 * 1024), large(64 * 1024 + 1)];
+    respond(event(&bodies), &source, async |_| Ok(())).await;
+    let [letter] = source.dead_letters.take().try_into().unwrap();
+    assert_eq!((letter.reason, letter.detail.as_str()), ("invalid_message", "larger than 64 KiB"));
+    assert_eq!(letter.body.len(), 64 * 1024 + 1);
+}
+
+#[tokio::test]
+async fn the_runs_record_tells_what_was_given_up_and_what_may_be_counted_twice() {
+    let source = source();
+    let bodies = [scan("000000000000"), scan(ACCOUNT), scan(ACCOUNT), "{".to_owned()];
+    let (_, metrics) = respond(event(&bodies), &source, async |account| match account {
+        ACCOUNT => Err(Failure::GiveUp(Reason::new("hopeless", ""))),
+        _ => Ok(()),
+    })
+    .await;
+    assert_eq!(source.run_records.get(&run(), "ChecksGivenUp"), 2);
+    assert_eq!((metrics.get(Metric::ChecksRedelivered), metrics.get(Metric::ChecksGivenUp)), (1, 3));
+}
+
+#[tokio::test]
+async fn a_record_that_had_no_turn_is_never_given_up_for_its_age() {
+    let source = source();
+    let event = event_sent_at(&[scan(ACCOUNT)], now() - TimeDelta::days(3));
+    let (given_back, metrics) = respond(event, &source, async |_| Err(records::out_of_time())).await;
+    assert_eq!((given_back.len(), source.dead_letters.take().len()), (1, 0));
+    assert_eq!((metrics.get(Metric::RecordsPostponed), metrics.get(Metric::RecordsGivenBack)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_finding_that_was_checked_again_is_as_old_as_when_it_was_first_found() {
+    let found = |found_at| StaleKeys {
+        run: run(),
+        account_id: ACCOUNT.parse().unwrap(),
+        user: user("jane"),
+        recipient: Recipient { to: "jane@example.com".parse().unwrap(), found_by: ContactSource::Tag },
+        keys: vec![StaleKey {
+            id: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
+            created_at: now(),
+            age_days: 100,
+            last_used: None,
+            description: None,
+        }],
+        stage: 1,
+        checked_at: now(),
+        found_at: Some(found_at),
+    };
+    let source = source();
+    let findings = [found(now() - TimeDelta::hours(25)), found(now() - TimeDelta::hours(23))];
+    let bodies = findings.map(|finding| serde_json::to_string(&finding).unwrap());
+    let findings = records::read::<StaleKeys>(event(&bodies), AsOfLimit::None).unwrap();
+    let failed = async |_| Err::<(), _>(Failure::from(failure(FailureClass::Retry)));
+    let done = records::work(findings, 1, plenty_of_time(), TIME_FOR_ONE, failed).await;
+    let response = records::respond(done, &source, plenty_of_time(), &Metrics::default()).await;
+    assert_eq!((given_back(&response), source.dead_letters.take().len()), (vec!["record-1"], 1));
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_kept_are_counted_and_cost_no_record() {
+    let source = MemorySource { run_records: MemoryRunRecords::broken(), ..source() };
+    let (given_back, metrics) = respond(event(&[scan(ACCOUNT)]), &source, async |_| Ok(())).await;
+    assert_eq!((given_back.len(), metrics.get(Metric::CountsNotRecorded)), (0, 1));
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test helper panics where the test is wrong")]
 
+pub mod bodies;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,16 +11,20 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ids::{AccessKeyId, EmailAddress, UserName};
+use keynudge_core::ids::{AccessKeyId, AccountId, EmailAddress, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed};
+use keynudge_core::ledger::Entry;
 use keynudge_core::mail::Mail;
 use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
-    DeadLetter, DeadLetters, Envelope, KeyStore, ListedUser, Mailer, Outbox, UserDirectory, UserPage,
+    Counts, DeadLetter, DeadLetters, Envelope, KeyStore, Ledger, ListedUser, Mailer, Outbox, Owner,
+    Redelivery, RunRecords, SendQuota, SendQuotas, UserDirectory, UserPage, WriteFailed,
 };
+use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
 use keynudge_lambda::clock::Clock;
 use keynudge_lambda::deadline::Deadline;
+use keynudge_lambda::records::{Kind, Source};
 use serde_json::json;
 
 /// The account of all tests.
@@ -95,20 +101,27 @@ pub fn failure(class: FailureClass) -> CallFailed {
     CallFailed { call: "test:Call", class, code: "Scripted".to_owned(), source: None }
 }
 
-/// An SQS event; the record of `bodies[i]` has the id `record-i`.
+/// An SQS event; the record of `bodies[i]` has the id `record-i`, was sent at [`NOW`], and is delivered for the third
+/// time.
 #[must_use]
 pub fn event(bodies: &[String]) -> SqsEvent {
+    event_sent_at(bodies, now())
+}
+
+/// The same, with records that were sent at `sent_at`.
+#[must_use]
+pub fn event_sent_at(bodies: &[String], sent_at: DateTime<Utc>) -> SqsEvent {
     let records: Vec<_> = bodies
         .iter()
         .enumerate()
         .map(|(i, body)| {
             json!({
                 "messageId": format!("record-{i}"),
-                "receiptHandle": "AQEB…",
+                "receiptHandle": format!("handle-{i}"),
                 "body": body,
                 "attributes": {
                     "ApproximateReceiveCount": "3",
-                    "SentTimestamp": "1772344800000",
+                    "SentTimestamp": sent_at.timestamp_millis().to_string(),
                     "SenderId": ACCOUNT,
                     "ApproximateFirstReceiveTimestamp": "1772344800001",
                     "MessageGroupId": ACCOUNT,
@@ -205,10 +218,242 @@ impl DeadLetters for MemoryDeadLetters {
     }
 }
 
-/// A mailer that keeps what it is handed, as (address, user id, mail), and can be told to fail.
+/// The queue that records come from, in memory.
+pub type MemorySource = Source<MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords>;
+
+/// A source that works, with the template's delays, at [`NOW`].
+#[must_use]
+pub fn source() -> MemorySource {
+    source_with(MemoryDeadLetters::default())
+}
+
+/// The same, with these dead letters.
+#[must_use]
+pub fn source_with(dead_letters: MemoryDeadLetters) -> MemorySource {
+    Source {
+        kind: Kind::Checks,
+        dead_letters,
+        redelivery: MemoryRedelivery::default(),
+        run_records: MemoryRunRecords::default(),
+        retry: RetryPolicy {
+            give_up_after: TimeDelta::days(1),
+            first_delay: Duration::from_secs(10),
+            longest_delay: Duration::from_hours(4),
+            operator_delay: Duration::from_hours(1),
+        },
+        clock: CLOCK,
+    }
+}
+
+/// Remembers how long records stay away, by their receipt handles.
+#[derive(Default)]
+pub struct MemoryRedelivery {
+    delays: RefCell<BTreeMap<String, Duration>>,
+}
+
+impl MemoryRedelivery {
+    /// How long the record `record-i` stays away, if it was told to.
+    pub fn of_record(&self, i: usize) -> Option<Duration> {
+        self.delays.borrow().get(&format!("handle-{i}")).copied()
+    }
+}
+
+impl Redelivery for MemoryRedelivery {
+    async fn delay(&self, receipt_handle: &str, delay: Duration) -> Result<(), CallFailed> {
+        self.delays.borrow_mut().insert(receipt_handle.to_owned(), delay);
+        Ok(())
+    }
+}
+
+/// What runs came to, by run and account; or nothing can be kept.
+#[derive(Default)]
+pub struct MemoryRunRecords {
+    counts: RefCell<BTreeMap<(String, String), Counts>>,
+    started: RefCell<Vec<Run>>,
+    broken: bool,
+}
+
+impl MemoryRunRecords {
+    /// One that keeps nothing.
+    #[must_use]
+    pub fn broken() -> Self {
+        Self { broken: true, ..Self::default() }
+    }
+
+    /// What `run` came to in [`ACCOUNT`], under `name`.
+    pub fn get(&self, run: &Run, name: &str) -> u64 {
+        let key = (run.run_id.to_string(), ACCOUNT.to_owned());
+        self.counts.borrow().get(&key).and_then(|counts| counts.get(name)).copied().unwrap_or(0)
+    }
+
+    /// The runs that were started.
+    pub fn started(&self) -> Vec<Run> {
+        self.started.borrow().clone()
+    }
+
+    fn change(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        counts: &Counts,
+        change: fn(&mut u64, u64),
+    ) -> Result<(), CallFailed> {
+        if self.broken {
+            return Err(failure(FailureClass::Retry));
+        }
+        let key = (run.run_id.to_string(), account_id.to_string());
+        let mut all = self.counts.borrow_mut();
+        let kept = all.entry(key).or_default();
+        for (name, n) in counts {
+            change(kept.entry(name).or_default(), *n);
+        }
+        Ok(())
+    }
+}
+
+impl RunRecords for MemoryRunRecords {
+    async fn start(&self, run: &Run, _at: DateTime<Utc>) -> Result<(), CallFailed> {
+        if self.broken {
+            return Err(failure(FailureClass::Retry));
+        }
+        self.started.borrow_mut().push(run.clone());
+        Ok(())
+    }
+
+    async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
+        self.change(run, account_id, counts, |kept, n| *kept = n)
+    }
+
+    async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
+        self.change(run, account_id, counts, |kept, n| *kept += n)
+    }
+}
+
+/// A call to the [`MemoryLedger`], for a test to decide about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerCall {
+    /// An entry is read.
+    Read,
+    /// A claim is written.
+    Claim,
+    /// A reminder is marked as sent.
+    Mark,
+    /// A claim is released or prolonged.
+    Other,
+}
+
+/// What becomes of a call to the [`MemoryLedger`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done.
+    Done,
+    /// It fails, and nothing was done.
+    Failed(FailureClass),
+    /// It is done, and its answer is lost.
+    AnswerLost,
+}
+
+/// A ledger that does what DynamoDB's would, and can be told to fail.
+pub struct MemoryLedger {
+    entries: RefCell<BTreeMap<Owner, Entry>>,
+    fate: Box<dyn Fn(LedgerCall) -> Fate>,
+    latency: Duration,
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        Self::with(|_| Fate::Done)
+    }
+}
+
+impl MemoryLedger {
+    /// One in which `fate` decides what becomes of each call.
+    #[must_use]
+    pub fn with(fate: impl Fn(LedgerCall) -> Fate + 'static) -> Self {
+        Self { entries: RefCell::default(), fate: Box::new(fate), latency: Duration::ZERO }
+    }
+
+    /// The same, each of whose calls takes as long.
+    #[must_use]
+    pub fn answering_after(self, latency: Duration) -> Self {
+        Self { latency, ..self }
+    }
+
+    /// Without a latency, calls answer at once, and no other task comes in between.
+    async fn wait(&self) {
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
+    }
+
+    /// The entry of `owner`.
+    pub fn entry(&self, owner: &Owner) -> Entry {
+        self.entries.borrow().get(owner).cloned().unwrap_or_default()
+    }
+
+    /// Has `entry` there from the start.
+    pub fn put(&self, owner: Owner, entry: Entry) {
+        self.entries.borrow_mut().insert(owner, entry);
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
+    }
+}
+
+impl Ledger for MemoryLedger {
+    async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed> {
+        self.wait().await;
+        match (self.fate)(LedgerCall::Read) {
+            Fate::Done => Ok(self.entry(owner)),
+            Fate::Failed(class) => Err(failure(class)),
+            Fate::AnswerLost => Err(failure(FailureClass::Retry)),
+        }
+    }
+
+    async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed> {
+        self.wait().await;
+        let before = self.entry(owner);
+        let call = match (&before.claim, &entry.claim) {
+            (None, Some(_)) => LedgerCall::Claim,
+            (Some(before), Some(after)) if before.id != after.id => LedgerCall::Claim,
+            _ if entry.history.first() != before.history.first() => LedgerCall::Mark,
+            _ => LedgerCall::Other,
+        };
+        let fate = (self.fate)(call);
+        if let Fate::Failed(class) = fate {
+            return Err(failure(class).into());
+        }
+        if entry.revision != before.revision + 1 {
+            return Err(WriteFailed::Conflict);
+        }
+        self.put(owner.clone(), entry.clone());
+        if fate == Fate::AnswerLost { Err(failure(FailureClass::Retry).into()) } else { Ok(()) }
+    }
+}
+
+/// A mail that was handed over.
+#[derive(Debug, Clone)]
+pub struct SentMail {
+    /// The mailbox.
+    pub to: EmailAddress,
+    /// Whom it is about.
+    pub owner: Owner,
+    /// The claim it was sent under.
+    pub claim_id: String,
+    /// What it says.
+    pub mail: Mail,
+}
+
+/// A mailer that keeps what it is handed, and can be told to fail. Its quota is [`MemoryMailer::quota`].
 pub struct MemoryMailer {
-    sent: RefCell<Vec<(EmailAddress, String, Mail)>>,
+    sent: RefCell<Vec<SentMail>>,
     fail: fn(&EmailAddress) -> Option<FailureClass>,
+    /// What the account may send.
+    pub quota: Cell<Result<SendQuota, FailureClass>>,
+    /// How often the quota was asked for.
+    pub quota_calls: Cell<usize>,
 }
 
 impl Default for MemoryMailer {
@@ -221,11 +466,12 @@ impl MemoryMailer {
     /// Fails for each address for which `fail` names a class.
     #[must_use]
     pub fn failing(fail: fn(&EmailAddress) -> Option<FailureClass>) -> Self {
-        Self { sent: RefCell::default(), fail }
+        let quota = Cell::new(Ok(SendQuota { per_second: None, left_today: None }));
+        Self { sent: RefCell::default(), fail, quota, quota_calls: Cell::default() }
     }
 
     /// Takes the mails so far.
-    pub fn take(&self) -> Vec<(EmailAddress, String, Mail)> {
+    pub fn take(&self) -> Vec<SentMail> {
         self.sent.take()
     }
 }
@@ -235,9 +481,20 @@ impl Mailer for MemoryMailer {
         if let Some(class) = (self.fail)(envelope.to) {
             return Err(failure(class));
         }
-        let mail = (envelope.to.clone(), envelope.user_id.to_string(), mail.clone());
-        self.sent.borrow_mut().push(mail);
+        self.sent.borrow_mut().push(SentMail {
+            to: envelope.to.clone(),
+            owner: envelope.owner.clone(),
+            claim_id: envelope.claim_id.to_string(),
+            mail: mail.clone(),
+        });
         Ok(())
+    }
+}
+
+impl SendQuotas for MemoryMailer {
+    async fn send_quota(&self) -> Result<SendQuota, CallFailed> {
+        self.quota_calls.set(self.quota_calls.get() + 1);
+        self.quota.get().map_err(failure)
     }
 }
 

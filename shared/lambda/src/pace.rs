@@ -1,0 +1,149 @@
+//! Keeping to a rate that is shared with others: with the other instances of the function, and with everybody else in
+//! the account.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use keynudge_core::failure::{CallFailed, FailureClass};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long nobody gets a turn after the service had enough, the first time in a row; doubled each time after that.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// One instance's share of a rate. Nothing is saved up while nobody asks: the burst is one.
+pub struct Pace {
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
+    clock: TokioClock,
+    paused_until: Cell<Instant>,
+    next_pause: Cell<Duration>,
+}
+
+impl Pace {
+    /// The share that one of `instances` has of `per_second`; `None` for a rate that is not above zero.
+    #[must_use]
+    pub fn share(per_second: f64, instances: u32) -> Option<Self> {
+        let period = Duration::try_from_secs_f64(f64::from(instances.max(1)) / per_second).ok()?;
+        let clock = TokioClock { started: Instant::now() };
+        let quota = Quota::with_period(period.max(Duration::from_nanos(1)))?;
+        Some(Self {
+            limiter: RateLimiter::direct_with_clock(quota, clock),
+            clock,
+            paused_until: Cell::new(clock.started),
+            next_pause: Cell::new(FIRST_PAUSE),
+        })
+    }
+
+    /// Waits for one's turn to make a call.
+    pub async fn turn(&self) {
+        loop {
+            sleep_until(self.paused_until.get()).await;
+            match self.limiter.check() {
+                Ok(()) if self.paused_until.get() <= Instant::now() => return,
+                Ok(()) => {}
+                Err(not_until) => sleep(not_until.wait_time_from(self.clock.now())).await,
+            }
+        }
+    }
+
+    /// Hears what came of a call, and gives nobody a turn for a while if the service has enough all the same.
+    pub fn heed<T>(&self, result: &Result<T, CallFailed>) {
+        match result {
+            Err(error) if error.class == FailureClass::Retry => {
+                let pause = self.next_pause.get();
+                self.paused_until.set(Instant::now() + pause);
+                self.next_pause.set(LONGEST_PAUSE.min(2 * pause));
+            }
+            _ => self.next_pause.set(FIRST_PAUSE),
+        }
+    }
+}
+
+/// Tokio's clock, which tests can stop.
+#[derive(Debug, Clone, Copy)]
+struct TokioClock {
+    started: Instant,
+}
+
+impl Clock for TokioClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.started.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::join_all;
+
+    async fn seconds(work: impl Future) -> f64 {
+        let started = Instant::now();
+        work.await;
+        started.elapsed().as_secs_f64()
+    }
+
+    async fn turns(pace: &Pace, count: usize) -> f64 {
+        seconds(join_all((0..count).map(|_| pace.turn()))).await
+    }
+
+    fn failed(class: FailureClass) -> Result<(), CallFailed> {
+        Err(CallFailed { call: "test:Call", class, code: String::new(), source: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_keeps_to_its_share_of_the_rate() {
+        let pace = Pace::share(10.0, 2).unwrap();
+        let taken = turns(&pace, 51).await;
+        assert!((9.99..10.2).contains(&taken), "50 calls after the first, at 5 a second: {taken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_saved_up_while_nobody_asks() {
+        let pace = Pace::share(1.0, 1).unwrap();
+        pace.turn().await;
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(turns(&pace, 3).await > 1.9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_has_enough_is_left_alone_for_longer_and_longer() {
+        let pace = Pace::share(1_000.0, 1).unwrap();
+        for at_least in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+            pace.heed(&failed(FailureClass::Retry));
+            let waited = turns(&pace, 1).await;
+            assert!((at_least..at_least + 0.1).contains(&waited), "{waited} s");
+        }
+        pace.heed(&Ok::<(), CallFailed>(()));
+        pace.heed(&failed(FailureClass::Retry));
+        assert!(turns(&pace, 1).await < 1.1, "it was all right again in between");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_for_those_who_wait_already() {
+        let pace = Pace::share(10.0, 1).unwrap();
+        pace.turn().await;
+        let waiting = pace.turn();
+        let waited =
+            seconds(async { futures::join!(waiting, async { pace.heed(&failed(FailureClass::Retry)) }) });
+        assert!(waited.await >= 1.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_service_that_has_enough_makes_a_pause() {
+        let pace = Pace::share(1_000.0, 1).unwrap();
+        pace.heed(&failed(FailureClass::Operator));
+        assert!(turns(&pace, 1).await < 0.1);
+    }
+
+    #[test]
+    fn no_rate_is_no_pace() {
+        assert!(Pace::share(0.0, 2).is_none() && Pace::share(-1.0, 2).is_none());
+    }
+}
