@@ -1,15 +1,28 @@
 //! The notifier's settings.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use keynudge_core::contact::AllowedDomains;
-use keynudge_core::ids::EmailAddress;
+use keynudge_core::ids::{AccountId, EmailAddress};
+use keynudge_core::ledger::LedgerRules;
 use keynudge_core::mail::ReminderSettings;
+use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
 /// All settings. `README.md` describes each variable.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) deployment: String,
+    pub(crate) findings_queue_url: String,
     pub(crate) findings_dead_letter_queue_url: String,
+    pub(crate) users_queue_url: String,
+    pub(crate) feedback_queue_url: String,
+    pub(crate) ledger_table: String,
+    pub(crate) retry: RetryPolicy,
+    /// How many notifiers share SES's rate and quota.
+    pub(crate) instances: NonZeroU32,
     pub(crate) ses_region: Option<String>,
     pub(crate) configuration_set: Option<String>,
     pub(crate) sender: EmailAddress,
@@ -19,31 +32,53 @@ pub(crate) struct Config {
 /// The settings that decide about mails.
 #[derive(Debug)]
 pub(crate) struct Rules {
+    pub(crate) account_id: AccountId,
     pub(crate) allowed_domains: AllowedDomains,
     pub(crate) reminder: ReminderSettings,
+    pub(crate) ledger: LedgerRules,
+    /// How long SES may take for one mail.
+    pub(crate) ses_attempt_timeout: Duration,
     pub(crate) as_of: AsOfRule,
 }
 
 impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
+        let remind_every_days = vars.required("REMIND_EVERY_DAYS")?;
         Ok(Self {
             deployment: vars.required("DEPLOYMENT")?,
+            findings_queue_url: vars.required("FINDINGS_QUEUE_URL")?,
             findings_dead_letter_queue_url: vars.required("FINDINGS_DEAD_LETTER_QUEUE_URL")?,
+            users_queue_url: vars.required("USERS_QUEUE_URL")?,
+            feedback_queue_url: vars.required("FEEDBACK_QUEUE_URL")?,
+            ledger_table: vars.required("LEDGER_TABLE")?,
+            retry: vars.retry_policy()?,
+            instances: vars.required("NOTIFIER_CONCURRENCY")?,
             ses_region: vars.optional("SES_REGION")?,
             configuration_set: vars.optional("CONFIGURATION_SET")?,
             sender: vars.sender()?,
             rules: Rules {
+                account_id: vars.account_id()?,
                 allowed_domains: vars.allowed_domains()?,
                 reminder: ReminderSettings {
                     alert_after_days: vars.alert_after_days()?,
-                    remind_every_days: vars.required("REMIND_EVERY_DAYS")?,
+                    remind_every_days,
                     support_contact: vars.optional("SUPPORT_CONTACT")?,
                     redirect_all_to: vars.optional("REDIRECT_ALL_TO")?,
                 },
+                ledger: LedgerRules {
+                    remind_every_days,
+                    lease: lease(vars, "LEASE_SECONDS")?,
+                    unknown_lease: lease(vars, "UNKNOWN_LEASE_SECONDS")?,
+                },
+                ses_attempt_timeout: vars.seconds("SES_ATTEMPT_TIMEOUT_SECONDS")?,
                 as_of: vars.as_of_rule()?,
             },
         })
     }
+}
+
+fn lease(vars: &Vars<'_>, name: &'static str) -> Result<TimeDelta, InvalidVar> {
+    TimeDelta::from_std(vars.seconds(name)?).map_err(|error| InvalidVar::new(name, error))
 }
 
 #[cfg(test)]
@@ -51,12 +86,25 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 11] = [
+    const ALL: [(&str, &str); 24] = [
         ("DEPLOYMENT", "keys"),
         ("FINDINGS_DEAD_LETTER_QUEUE_URL", "https://sqs/findings-dead"),
         ("SENDER", "keys@example.com"),
         ("ALERT_AFTER_DAYS", "90"),
         ("REMIND_EVERY_DAYS", "7"),
+        ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
+        ("USERS_QUEUE_URL", "https://sqs/users"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("FEEDBACK_QUEUE_URL", "https://sqs/feedback"),
+        ("LEDGER_TABLE", "keys-ledger"),
+        ("NOTIFIER_CONCURRENCY", "2"),
+        ("GIVE_UP_AFTER_MINUTES", "5760"),
+        ("RETRY_FIRST_DELAY_SECONDS", "10"),
+        ("RETRY_LONGEST_DELAY_SECONDS", "14400"),
+        ("OPERATOR_DELAY_SECONDS", "3600"),
+        ("SES_ATTEMPT_TIMEOUT_SECONDS", "10"),
+        ("LEASE_SECONDS", "60"),
+        ("UNKNOWN_LEASE_SECONDS", "900"),
         ("SES_REGION", "eu-west-1"),
         ("CONFIGURATION_SET", "keynudge"),
         ("ALLOWED_DOMAINS", "example.org"),
@@ -75,6 +123,20 @@ mod tests {
         let config = config_with("", "").unwrap();
         assert_eq!((config.deployment.as_str(), config.sender.as_str()), ("keys", "keys@example.com"));
         assert_eq!(config.findings_dead_letter_queue_url, "https://sqs/findings-dead");
+        assert_eq!(
+            (config.findings_queue_url.as_str(), config.users_queue_url.as_str()),
+            ("https://sqs/findings", "https://sqs/users")
+        );
+        assert_eq!(config.feedback_queue_url, "https://sqs/feedback");
+        assert_eq!((config.ledger_table.as_str(), config.instances.get()), ("keys-ledger", 2));
+        assert_eq!(config.retry.give_up_after.num_days(), 4);
+        assert_eq!(config.rules.account_id.as_str(), "123456789012");
+        let ledger = config.rules.ledger;
+        assert_eq!((ledger.remind_every_days.get(), ledger.lease.num_seconds()), (7, 60));
+        assert_eq!(
+            (ledger.unknown_lease.num_minutes(), config.rules.ses_attempt_timeout.as_secs()),
+            (15, 10)
+        );
         assert_eq!(config.ses_region.as_deref(), Some("eu-west-1"));
         assert_eq!(config.configuration_set.as_deref(), Some("keynudge"));
         let reminder = config.rules.reminder;
@@ -87,14 +149,14 @@ mod tests {
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..5] {
+        for (name, _) in &ALL[..18] {
             assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
         }
     }
 
     #[test]
     fn what_may_be_left_out_may_be_left_out() {
-        for (name, _) in &ALL[5..] {
+        for (name, _) in &ALL[18..] {
             assert!(config_with(name, "").is_ok(), "{name}");
         }
     }

@@ -1,17 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod allowance;
 mod config;
 mod handler;
 mod templates;
 
+use keynudge_aws::dynamodb::LedgerTable;
 use keynudge_aws::sdk;
 use keynudge_aws::ses::SesMailer;
 use keynudge_aws::sqs::Sqs;
 use keynudge_lambda::clock::WALL;
 use keynudge_lambda::function;
+use keynudge_lambda::records::{Kind, Source};
 use keynudge_lambda::vars::Vars;
 use lambda_runtime::Error;
 
+use crate::allowance::Allowance;
 use crate::config::Config;
 use crate::handler::Notifier;
 
@@ -20,12 +24,31 @@ async fn main() -> Result<(), Error> {
     function::log_to_stdout();
     let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
+    let sqs = Sqs::new(&sdk);
+    let ledger = LedgerTable::new(&sdk, config.ledger_table);
+    let attempt_timeout = config.rules.ses_attempt_timeout;
     let notifier = Notifier {
-        mailer: SesMailer::new(&sdk, config.ses_region, config.sender, config.configuration_set),
-        dead_letters: Sqs::new(&sdk).dead_letters(config.findings_dead_letter_queue_url, "notifier"),
+        mailer: SesMailer::new(
+            &sdk,
+            config.ses_region,
+            config.sender,
+            config.configuration_set,
+            attempt_timeout,
+        ),
+        allowance: Allowance::new(config.instances, config.retry.operator_delay),
+        ledger: ledger.clone(),
+        users: sqs.outbox(config.users_queue_url),
+        ses_events: sqs.outbox(config.feedback_queue_url),
+        source: Source {
+            kind: Kind::Findings,
+            dead_letters: sqs.dead_letters(config.findings_dead_letter_queue_url, "notifier"),
+            redelivery: sqs.redelivery(config.findings_queue_url),
+            run_records: ledger,
+            retry: config.retry,
+            clock: WALL,
+        },
         templates: templates::built_in(),
         rules: config.rules,
-        clock: WALL,
     };
     function::run(&config.deployment, async |event, deadline, metrics| {
         notifier.handle(event, deadline, metrics).await

@@ -2,6 +2,7 @@
 
 use keynudge_core::audience::{Audience, PathPrefix};
 use keynudge_core::ids::AccountId;
+use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
 /// All settings. `README.md` describes each variable.
@@ -11,6 +12,8 @@ pub(crate) struct Config {
     pub(crate) accounts_queue_url: String,
     pub(crate) accounts_dead_letter_queue_url: String,
     pub(crate) users_queue_url: String,
+    pub(crate) ledger_table: String,
+    pub(crate) retry: RetryPolicy,
     pub(crate) rules: Rules,
 }
 
@@ -30,6 +33,8 @@ impl Config {
             accounts_queue_url: vars.required("ACCOUNTS_QUEUE_URL")?,
             accounts_dead_letter_queue_url: vars.required("ACCOUNTS_DEAD_LETTER_QUEUE_URL")?,
             users_queue_url: vars.required("USERS_QUEUE_URL")?,
+            ledger_table: vars.required("LEDGER_TABLE")?,
+            retry: vars.retry_policy()?,
             rules: Rules {
                 account_id: vars.account_id()?,
                 audience: vars.required("AUDIENCE")?,
@@ -45,13 +50,18 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 8] = [
+    const ALL: [(&str, &str); 13] = [
         ("DEPLOYMENT", "keys"),
         ("ACCOUNTS_QUEUE_URL", "https://sqs/accounts"),
         ("ACCOUNTS_DEAD_LETTER_QUEUE_URL", "https://sqs/accounts-dead"),
         ("USERS_QUEUE_URL", "https://sqs/users"),
         ("ACCOUNT_ID", "123456789012"),
         ("AUDIENCE", "all"),
+        ("LEDGER_TABLE", "keys-ledger"),
+        ("GIVE_UP_AFTER_MINUTES", "1440"),
+        ("RETRY_FIRST_DELAY_SECONDS", "10"),
+        ("RETRY_LONGEST_DELAY_SECONDS", "14400"),
+        ("OPERATOR_DELAY_SECONDS", "3600"),
         ("PATH_PREFIX", "/people/"),
         ("ALLOW_AS_OF", "true"),
     ];
@@ -67,6 +77,10 @@ mod tests {
         let urls =
             [&config.accounts_queue_url, &config.accounts_dead_letter_queue_url, &config.users_queue_url];
         assert_eq!(urls, ["https://sqs/accounts", "https://sqs/accounts-dead", "https://sqs/users"]);
+        assert_eq!(
+            (config.ledger_table.as_str(), config.retry.give_up_after.num_hours()),
+            ("keys-ledger", 24)
+        );
         assert_eq!((config.deployment.as_str(), config.rules.account_id.as_str()), ("keys", "123456789012"));
         assert_eq!((config.rules.audience, config.rules.as_of), (Audience::All, AsOfRule::Any));
         assert_eq!(config.rules.path_prefix, "/people/".parse().unwrap());
@@ -74,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..6] {
+        for (name, _) in &ALL[..11] {
             assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
         }
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, Utc};
+use keynudge_core::audience::SkipReason;
 use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount};
-use keynudge_core::ports::{DeadLetters, ListedUser, Outbox, UserDirectory};
+use keynudge_core::ports::{DeadLetters, ListedUser, Outbox, Redelivery, RunRecords, UserDirectory};
+use keynudge_core::retry::WaitFor;
 use keynudge_lambda::clock::Clock;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::outgoing::send_all;
-use keynudge_lambda::records::{self, Failure, Reason};
+use keynudge_lambda::records::{self, Failure, Reason, Source};
 use lambda_runtime::Error;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,20 +25,19 @@ use crate::config::Rules;
 /// What EventBridge Scheduler replaces by the scheduled time. Emulators and people leave it as it is: it means now.
 const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 
-/// A page is only asked for with this much time left: for the call (20 s at most) and for sending its 1,000 users.
-const TIME_FOR_A_PAGE: Duration = Duration::from_secs(40);
+/// A page is only asked for with this much time left: for the call (20 s at most), and for sending its 1,000 users.
+const TIME_FOR_A_PAGE: Duration = Duration::from_secs(30);
 
 /// More pages than an account can have: five full ones hold the 5,000 users that IAM allows, but pages may come short.
 const MAX_PAGES: usize = 1_000;
 
 /// The producer, over its ports.
-pub(crate) struct Producer<D, A, U, L> {
+pub(crate) struct Producer<D, A, U, L, R, C> {
     pub(crate) directory: D,
     pub(crate) accounts: A,
     pub(crate) users: U,
-    pub(crate) dead_letters: L,
+    pub(crate) source: Source<L, R, C>,
     pub(crate) rules: Rules,
-    pub(crate) clock: Clock,
 }
 
 /// What the producer is invoked with.
@@ -69,12 +70,14 @@ impl TryFrom<Value> for Trigger {
     }
 }
 
-impl<D, A, U, L> Producer<D, A, U, L>
+impl<D, A, U, L, R, C> Producer<D, A, U, L, R, C>
 where
     D: UserDirectory,
     A: Outbox<ScanAccount>,
     U: Outbox<CheckUser>,
     L: DeadLetters,
+    R: Redelivery,
+    C: RunRecords,
 {
     /// Starts a run (no answer), or scans the accounts of a batch (the answer for SQS).
     pub(crate) async fn handle(
@@ -86,19 +89,23 @@ where
         match trigger {
             Trigger::Schedule(schedule) => self.start(&schedule).await.map(|()| None),
             Trigger::Records(event) => {
-                let scans = records::read(event, self.rules.as_of.limit(self.clock))?;
-                let scans =
-                    records::work(scans, 1, deadline, async |scan| self.scan(scan, deadline, metrics).await)
-                        .await;
-                Ok(Some(records::respond(scans, &self.dead_letters, deadline, metrics, self.clock).await))
+                let scans = records::read(event, self.rules.as_of.limit(self.source.clock))?;
+                let task = async |scan| self.scan(scan, deadline, metrics).await;
+                let scans = records::work(scans, 1, deadline, TIME_FOR_A_PAGE, task).await;
+                Ok(Some(records::respond(scans, &self.source, deadline, metrics).await))
             }
         }
     }
 
     /// Enqueues the scans of a run. An error is retried by Lambda, and then put in the queue for failed invocations.
     async fn start(&self, schedule: &Schedule) -> Result<(), Error> {
-        let run = Run::at(schedule.instant(self.clock)?, schedule.mode);
-        self.rules.as_of.limit(self.clock).check(&run)?;
+        let clock = self.source.clock;
+        let run = Run::at(schedule.instant(clock)?, schedule.mode);
+        self.rules.as_of.limit(clock).check(&run)?;
+        if let Err(error) = self.source.run_records.start(&run, clock()).await {
+            // A run that is not listed mails as well as any other.
+            tracing::warn!(%error, "the run is missing in the list of runs");
+        }
         let scan = ScanAccount { run, account_id: self.rules.account_id.clone() };
         send_all(&self.accounts, std::slice::from_ref(&scan)).await.into_iter().collect::<Result<(), _>>()?;
         records::log_outcome("scan_enqueued", &scan);
@@ -110,6 +117,10 @@ where
     async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
         records::check_account(&scan, &self.rules.account_id)?;
         let counts = Metrics::default();
+        // What a scan that was done before may have found, and this one does not, must not stay in the record.
+        for never_missing in [SkipReason::NeverSignedIn, SkipReason::OutsidePath] {
+            counts.add(never_missing.into(), 0);
+        }
         let mut marker = None;
         for _ in 0..MAX_PAGES {
             if deadline.leaves_less_than(TIME_FOR_A_PAGE) {
@@ -120,18 +131,18 @@ where
             counts.add(Metric::UsersUnreadable, page.unreadable);
             let checks = self.checks(&scan, page.users, &counts);
             send_all(&self.users, &checks).await.into_iter().collect::<Result<(), _>>()?;
+            metrics.add_for(&scan, Metric::ChecksSent, checks.len());
             marker = page.next;
             if marker.is_none() {
                 counts.count(Metric::ScansCompleted);
+                records::set_counts(&self.source, &scan, &counts, deadline, metrics).await;
                 metrics.merge(&counts);
                 records::log_outcome("scanned", &scan);
                 return Ok(());
             }
         }
-        Err(Failure::GiveBack(Reason::new(
-            "endless_list",
-            "the list of users has more pages than there can be",
-        )))
+        let detail = "the list of users has more pages than there can be";
+        Err(Failure::GiveBack(Reason::new("endless_list", detail), WaitFor::Service))
     }
 
     /// The messages for those of `users` who are in the audience.
@@ -144,7 +155,12 @@ where
                 counts.count(reason.into());
                 continue;
             }
-            checks.push(CheckUser { run: scan.run.clone(), account_id: scan.account_id.clone(), user });
+            checks.push(CheckUser {
+                run: scan.run.clone(),
+                account_id: scan.account_id.clone(),
+                user,
+                found_at: None,
+            });
         }
         counts.add(Metric::UsersEnqueued, checks.len());
         checks
@@ -169,27 +185,32 @@ mod tests {
     use keynudge_core::failure::FailureClass;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
-        ACCOUNT, CLOCK, MemoryDeadLetters, MemoryIam, MemoryQueue, NOW, event, given_back, no_time, now,
-        plenty_of_time, run, user,
+        ACCOUNT, MemoryDeadLetters, MemoryIam, MemoryQueue, MemoryRedelivery, MemoryRunRecords, NOW, event,
+        given_back, no_time, now, plenty_of_time, run, source, user,
     };
     use serde_json::json;
 
-    type TestProducer =
-        Producer<MemoryIam, MemoryQueue<ScanAccount>, MemoryQueue<CheckUser>, MemoryDeadLetters>;
+    type TestProducer = Producer<
+        MemoryIam,
+        MemoryQueue<ScanAccount>,
+        MemoryQueue<CheckUser>,
+        MemoryDeadLetters,
+        MemoryRedelivery,
+        MemoryRunRecords,
+    >;
 
     fn producer(pages: Vec<Result<Vec<ListedUser>, FailureClass>>) -> TestProducer {
         Producer {
             directory: MemoryIam { pages, ..MemoryIam::default() },
             accounts: MemoryQueue::default(),
             users: MemoryQueue::default(),
-            dead_letters: MemoryDeadLetters::default(),
+            source: source(),
             rules: Rules {
                 account_id: ACCOUNT.parse().unwrap(),
                 audience: Audience::SignedInUsers,
                 path_prefix: PathPrefix::default(),
                 as_of: AsOfRule::NotAhead,
             },
-            clock: CLOCK,
         }
     }
 
@@ -300,6 +321,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_run_is_listed_and_its_scan_recorded_once_however_often_it_is_done() {
+        let producer = producer(vec![Ok(listed(0..12))]);
+        invoke(&producer, json!({"mode": "live"})).await.unwrap();
+        assert_eq!(producer.source.run_records.started(), [run()]);
+        for _ in 0..2 {
+            invoke(&producer, scan_event()).await.unwrap();
+        }
+        let recorded = |name| producer.source.run_records.get(&run(), name);
+        assert_eq!((recorded("UsersListed"), recorded("UsersEnqueued")), (12, 12));
+        assert_eq!(recorded("ChecksSent"), 24, "so many checks may be counted");
+    }
+
+    #[tokio::test]
+    async fn records_that_cannot_be_kept_stop_no_run() {
+        let mut producer = producer(vec![Ok(listed(0..2))]);
+        producer.source.run_records = MemoryRunRecords::broken();
+        invoke(&producer, json!({"mode": "live"})).await.unwrap();
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!((given_back(&answer), producer.accounts.take().len()), (vec![], 1));
+        assert_eq!(names(&producer.users.take()), ["user-0", "user-1"]);
+    }
+
+    #[tokio::test]
     async fn a_list_that_was_throttled_is_not_taken_for_its_end() {
         let producer = producer(vec![Ok(listed(0..10)), Err(FailureClass::Retry), Ok(listed(10..20))]);
         let metrics = Metrics::default();
@@ -348,7 +392,7 @@ mod tests {
         let event = serde_json::to_value(event(&[serde_json::to_string(&scan).unwrap()])).unwrap();
         invoke(&producer, event).await.unwrap();
         assert_eq!(producer.users.take(), []);
-        assert_eq!(producer.dead_letters.take()[0].reason, "invalid_message");
+        assert_eq!(producer.source.dead_letters.take()[0].reason, "invalid_message");
     }
 
     #[tokio::test(start_paused = true)]
@@ -372,7 +416,7 @@ mod tests {
         let answer = invoke(&producer, event).await.unwrap().unwrap();
         assert_eq!(given_back(&answer), Vec::<&str>::new());
         assert_eq!(names(&producer.users.take()), ["user-0", "user-1"]);
-        let letters = producer.dead_letters.take();
+        let letters = producer.source.dead_letters.take();
         let reasons: Vec<_> = letters.iter().map(|letter| (letter.reason, letter.body.as_str())).collect();
         assert_eq!(reasons, [("invalid_message", "{"), ("unknown_account", bodies[2].as_str())]);
     }

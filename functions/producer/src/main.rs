@@ -3,11 +3,13 @@
 mod config;
 mod handler;
 
+use keynudge_aws::dynamodb::LedgerTable;
 use keynudge_aws::iam::Iam;
 use keynudge_aws::sdk;
 use keynudge_aws::sqs::Sqs;
 use keynudge_lambda::clock::WALL;
 use keynudge_lambda::function;
+use keynudge_lambda::records::{Kind, Source};
 use keynudge_lambda::vars::Vars;
 use lambda_runtime::Error;
 
@@ -22,11 +24,17 @@ async fn main() -> Result<(), Error> {
     let sqs = Sqs::new(&sdk);
     let producer = Producer {
         directory: Iam::new(&sdk),
-        accounts: sqs.outbox(config.accounts_queue_url),
+        accounts: sqs.outbox(config.accounts_queue_url.clone()),
         users: sqs.outbox(config.users_queue_url),
-        dead_letters: sqs.dead_letters(config.accounts_dead_letter_queue_url, "producer"),
+        source: Source {
+            kind: Kind::Scans,
+            dead_letters: sqs.dead_letters(config.accounts_dead_letter_queue_url, "producer"),
+            redelivery: sqs.redelivery(config.accounts_queue_url),
+            run_records: LedgerTable::new(&sdk, config.ledger_table),
+            retry: config.retry,
+            clock: WALL,
+        },
         rules: config.rules,
-        clock: WALL,
     };
     function::run(&config.deployment, async |trigger, deadline, metrics| {
         producer.handle(trigger, deadline, metrics).await

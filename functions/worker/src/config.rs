@@ -1,17 +1,24 @@
 //! The worker's settings.
 
+use std::num::NonZeroU32;
+
 use keynudge_core::audience::Audience;
 use keynudge_core::contact::{AllowedDomains, ContactRules};
 use keynudge_core::ids::{AccountId, Domain, EmailAddress};
 use keynudge_core::keys::StalenessPolicy;
+use keynudge_core::retry::RetryPolicy;
+use keynudge_lambda::pace::Pace;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
 /// All settings. `README.md` describes each variable.
-#[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) deployment: String,
+    pub(crate) users_queue_url: String,
     pub(crate) users_dead_letter_queue_url: String,
     pub(crate) findings_queue_url: String,
+    pub(crate) ledger_table: String,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) iam_pace: Pace,
     pub(crate) rules: Rules,
 }
 
@@ -29,8 +36,12 @@ impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
         Ok(Self {
             deployment: vars.required("DEPLOYMENT")?,
+            users_queue_url: vars.required("USERS_QUEUE_URL")?,
             users_dead_letter_queue_url: vars.required("USERS_DEAD_LETTER_QUEUE_URL")?,
             findings_queue_url: vars.required("FINDINGS_QUEUE_URL")?,
+            ledger_table: vars.required("LEDGER_TABLE")?,
+            retry: vars.retry_policy()?,
+            iam_pace: iam_pace(vars)?,
             rules: Rules {
                 account_id: vars.account_id()?,
                 staleness: staleness(vars)?,
@@ -40,6 +51,19 @@ impl Config {
             },
         })
     }
+}
+
+/// This instance's share of the calls that may be made to IAM. With less than half a call a second, users would run out
+/// of time before their turn came.
+fn iam_pace(vars: &Vars<'_>) -> Result<Pace, InvalidVar> {
+    let calls_per_second: NonZeroU32 = vars.required("IAM_CALLS_PER_SECOND")?;
+    let instances: NonZeroU32 = vars.required("WORKER_CONCURRENCY")?;
+    if calls_per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)) < instances {
+        let problem = "is less than half a call for each of WORKER_CONCURRENCY";
+        return Err(InvalidVar::new("IAM_CALLS_PER_SECOND", problem));
+    }
+    let pace = Pace::share(calls_per_second.get().into(), instances.get());
+    pace.ok_or_else(|| InvalidVar::new("IAM_CALLS_PER_SECOND", "is no rate"))
 }
 
 fn staleness(vars: &Vars<'_>) -> Result<StalenessPolicy, InvalidVar> {
@@ -69,7 +93,7 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 13] = [
+    const ALL: [(&str, &str); 21] = [
         ("DEPLOYMENT", "keys"),
         ("USERS_DEAD_LETTER_QUEUE_URL", "https://sqs/users-dead"),
         ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
@@ -77,6 +101,14 @@ mod tests {
         ("ALERT_AFTER_DAYS", "90"),
         ("AUDIENCE", "tagged"),
         ("CONTACT_TAG", "owner"),
+        ("USERS_QUEUE_URL", "https://sqs/users"),
+        ("LEDGER_TABLE", "keys-ledger"),
+        ("GIVE_UP_AFTER_MINUTES", "1440"),
+        ("RETRY_FIRST_DELAY_SECONDS", "10"),
+        ("RETRY_LONGEST_DELAY_SECONDS", "14400"),
+        ("OPERATOR_DELAY_SECONDS", "3600"),
+        ("IAM_CALLS_PER_SECOND", "10"),
+        ("WORKER_CONCURRENCY", "2"),
         ("SENDER", "keys@example.com"),
         ("STAGES_AFTER_DAYS", "90,120"),
         ("ALLOWED_DOMAINS", "example.com,example.org"),
@@ -90,10 +122,16 @@ mod tests {
         Config::from_vars(&Vars::new(&settings(&ALL, name, value))).map_err(|error| error.to_string())
     }
 
+    fn error_with(name: &str, value: &str) -> String {
+        config_with(name, value).err().expect("an error")
+    }
+
     #[test]
     fn every_setting_arrives_where_it_belongs() {
         let config = config_with("", "").unwrap();
-        assert_eq!(config.deployment, "keys");
+        assert_eq!((config.deployment.as_str(), config.ledger_table.as_str()), ("keys", "keys-ledger"));
+        assert_eq!(config.users_queue_url, "https://sqs/users");
+        assert_eq!(config.retry.operator_delay.as_secs(), 3_600);
         assert_eq!(config.users_dead_letter_queue_url, "https://sqs/users-dead");
         assert_eq!(config.findings_queue_url, "https://sqs/findings");
         let rules = config.rules;
@@ -109,8 +147,8 @@ mod tests {
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..7] {
-            assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
+        for (name, _) in &ALL[..15] {
+            assert_eq!(error_with(name, ""), format!("{name}: is not set"));
         }
     }
 
@@ -118,7 +156,8 @@ mod tests {
     fn without_allowed_domains_the_senders_is_asked_for() {
         let all = settings(&ALL, "ALLOWED_DOMAINS", "");
         let lookup = |name: &str| all(name).filter(|_| name != "SENDER");
-        assert_eq!(Config::from_vars(&Vars::new(&lookup)).unwrap_err().to_string(), "SENDER: is not set");
+        let error = Config::from_vars(&Vars::new(&lookup)).err().unwrap();
+        assert_eq!(error.to_string(), "SENDER: is not set");
     }
 
     #[test]
@@ -130,15 +169,22 @@ mod tests {
 
     #[test]
     fn contacts_that_no_mail_may_go_to_are_refused() {
-        let domain = config_with("DEFAULT_DOMAIN", "example.net").unwrap_err();
+        let domain = error_with("DEFAULT_DOMAIN", "example.net");
         assert_eq!(domain, "DEFAULT_DOMAIN: is outside ALLOWED_DOMAINS");
-        let fallback = config_with("FALLBACK_CONTACT", "security@example.net").unwrap_err();
+        let fallback = error_with("FALLBACK_CONTACT", "security@example.net");
         assert_eq!(fallback, "FALLBACK_CONTACT: is outside ALLOWED_DOMAINS");
     }
 
     #[test]
     fn stages_that_make_no_sense_are_refused() {
-        let error = config_with("STAGES_AFTER_DAYS", "120,90").unwrap_err();
+        let error = error_with("STAGES_AFTER_DAYS", "120,90");
         assert!(error.starts_with("STAGES_AFTER_DAYS: "), "{error}");
+    }
+
+    #[test]
+    fn a_fleet_too_large_for_the_rate_is_refused() {
+        assert!(config_with("WORKER_CONCURRENCY", "20").is_ok());
+        let error = error_with("WORKER_CONCURRENCY", "21");
+        assert_eq!(error, "IAM_CALLS_PER_SECOND: is less than half a call for each of WORKER_CONCURRENCY");
     }
 }

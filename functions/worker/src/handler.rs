@@ -4,18 +4,19 @@
 //! findings queue; a crash before SQS hears of it enqueues the finding a second time, and the notifier decides who
 //! is mailed.
 
+use std::time::Duration;
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use keynudge_core::contact::Recipient;
 use keynudge_core::exemption::Exemption;
 use keynudge_core::ids::Line;
 use keynudge_core::keys::StaleKey;
 use keynudge_core::messages::{CheckUser, StaleKeys};
-use keynudge_core::ports::{DeadLetters, KeyStore, Outbox};
+use keynudge_core::ports::{DeadLetters, KeyStore, Outbox, Redelivery, RunRecords};
 use keynudge_core::tags::Tags;
-use keynudge_lambda::clock::Clock;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
-use keynudge_lambda::records::{self, Failure};
+use keynudge_lambda::records::{self, Failure, Source};
 use lambda_runtime::Error;
 
 use crate::config::Rules;
@@ -23,13 +24,15 @@ use crate::config::Rules;
 /// Users of one batch that are checked at a time. Few, since IAM's budget is shared with everybody in the account.
 const USERS_AT_A_TIME: usize = 4;
 
+/// A user is started only with this much time left: for their calls to IAM, their turns, and the answer to SQS.
+const TIME_FOR_ONE_USER: Duration = Duration::from_secs(14);
+
 /// The worker, over its ports.
-pub(crate) struct Worker<K, F, L> {
+pub(crate) struct Worker<K, F, L, R, C> {
     pub(crate) keys: K,
     pub(crate) findings: F,
-    pub(crate) dead_letters: L,
+    pub(crate) source: Source<L, R, C>,
     pub(crate) rules: Rules,
-    pub(crate) clock: Clock,
 }
 
 /// A user whose keys were looked at.
@@ -55,7 +58,14 @@ enum Outcome {
     Stale(Box<StaleKeys>),
 }
 
-impl<K: KeyStore, F: Outbox<StaleKeys>, L: DeadLetters> Worker<K, F, L> {
+impl<K, F, L, R, C> Worker<K, F, L, R, C>
+where
+    K: KeyStore,
+    F: Outbox<StaleKeys>,
+    L: DeadLetters,
+    R: Redelivery,
+    C: RunRecords,
+{
     /// Checks the users of a batch. The answer tells SQS which records are not done.
     pub(crate) async fn handle(
         &self,
@@ -63,14 +73,14 @@ impl<K: KeyStore, F: Outbox<StaleKeys>, L: DeadLetters> Worker<K, F, L> {
         deadline: Deadline,
         metrics: &Metrics,
     ) -> Result<SqsBatchResponse, Error> {
-        let checks = records::read(event, self.rules.as_of.limit(self.clock))?;
-        let checked =
-            records::work(checks, USERS_AT_A_TIME, deadline, async |check| self.check(check).await).await;
+        let checks = records::read(event, self.rules.as_of.limit(self.source.clock))?;
+        let task = async |check| self.check(check).await;
+        let checked = records::work(checks, USERS_AT_A_TIME, deadline, TIME_FOR_ONE_USER, task).await;
         let told = records::forward(checked, &self.findings, deadline, Checked::finding).await;
         for checked in told.iter().filter_map(|record| record.result.as_ref().ok()) {
             checked.conclude(metrics);
         }
-        Ok(records::respond(told, &self.dead_letters, deadline, metrics, self.clock).await)
+        Ok(records::respond(told, &self.source, deadline, metrics).await)
     }
 
     async fn check(&self, check: CheckUser) -> Result<Checked, Failure> {
@@ -145,7 +155,8 @@ impl<K: KeyStore, F: Outbox<StaleKeys>, L: DeadLetters> Worker<K, F, L> {
             recipient,
             stage: self.rules.staleness.stage(&keys),
             keys,
-            checked_at: (self.clock)(),
+            checked_at: (self.source.clock)(),
+            found_at: check.found_at,
         }
     }
 }
@@ -174,11 +185,11 @@ impl Checked {
             Outcome::Stale(_) => ("stale", &[Metric::StaleOwners]),
         };
         records::log_outcome(outcome, &self.check);
-        metrics.count(Metric::UsersChecked);
+        metrics.count_for(&self.check, Metric::UsersChecked);
         for &metric in counted {
-            metrics.count(metric);
+            metrics.count_for(&self.check, metric);
         }
-        metrics.merge(&self.counts);
+        metrics.merge_for(&self.check, &self.counts);
     }
 }
 
@@ -186,7 +197,6 @@ impl Checked {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use aws_lambda_events::sqs::SqsEvent;
     use keynudge_core::audience::Audience;
@@ -195,11 +205,12 @@ mod tests {
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
-        ACCOUNT, CLOCK, MemoryDeadLetters, MemoryIam, MemoryQueue, event, given_back, key, no_time, now,
-        plenty_of_time, run, user,
+        ACCOUNT, MemoryDeadLetters, MemoryIam, MemoryQueue, MemoryRedelivery, MemoryRunRecords, event,
+        given_back, key, no_time, now, plenty_of_time, run, source, user,
     };
 
-    type TestWorker = Worker<MemoryIam, MemoryQueue<StaleKeys>, MemoryDeadLetters>;
+    type TestWorker =
+        Worker<MemoryIam, MemoryQueue<StaleKeys>, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords>;
 
     const STALE: KeyStatus = KeyStatus::Active;
 
@@ -209,7 +220,7 @@ mod tests {
         Worker {
             keys: MemoryIam { keys, ..MemoryIam::default() },
             findings: MemoryQueue::default(),
-            dead_letters: MemoryDeadLetters::default(),
+            source: source(),
             rules: Rules {
                 account_id: ACCOUNT.parse().unwrap(),
                 staleness: StalenessPolicy::new(90.try_into().unwrap(), vec![]).unwrap(),
@@ -222,7 +233,6 @@ mod tests {
                 },
                 as_of: AsOfRule::NotAhead,
             },
-            clock: CLOCK,
         }
     }
 
@@ -231,7 +241,8 @@ mod tests {
     }
 
     fn check(name: &str) -> String {
-        let check = CheckUser { run: run(), account_id: ACCOUNT.parse().unwrap(), user: user(name) };
+        let check =
+            CheckUser { run: run(), account_id: ACCOUNT.parse().unwrap(), user: user(name), found_at: None };
         serde_json::to_string(&check).unwrap()
     }
 
@@ -315,6 +326,11 @@ mod tests {
             (Metric::ContactsPassedOver, 1),
         ] {
             assert_eq!(metrics.get(metric), count, "{metric:?}");
+            assert_eq!(
+                worker.source.run_records.get(&run(), metric.name()),
+                count,
+                "{metric:?} in the record"
+            );
         }
     }
 
@@ -367,7 +383,7 @@ mod tests {
         let ahead = check("jane").replace("\"as_of\":\"2026", "\"as_of\":\"2027");
         worker.handle(event(&[ahead]), plenty_of_time(), &Metrics::default()).await.unwrap();
         assert_eq!(told(&worker), Vec::<String>::new());
-        assert_eq!(worker.dead_letters.take()[0].reason, "invalid_message");
+        assert_eq!(worker.source.dead_letters.take()[0].reason, "invalid_message");
     }
 
     #[tokio::test]
@@ -397,7 +413,7 @@ mod tests {
         let response = worker.handle(event, plenty_of_time(), &Metrics::default()).await.unwrap();
         assert_eq!(given_back(&response), Vec::<&str>::new());
         assert_eq!(told(&worker), ["jane@example.com"]);
-        let letters = worker.dead_letters.take();
+        let letters = worker.source.dead_letters.take();
         let reasons: Vec<_> = letters.iter().map(|letter| (letter.reason, letter.body.as_str())).collect();
         assert_eq!(reasons, [("invalid_message", "not json"), ("unknown_account", foreign.as_str())]);
     }
@@ -408,7 +424,7 @@ mod tests {
         worker.keys.failing = BTreeMap::from([("keys jane", FailureClass::Never)]);
         let response = handle(&worker, &["jane"], &Metrics::default()).await;
         assert_eq!(given_back(&response), Vec::<&str>::new());
-        assert_eq!(worker.dead_letters.take()[0].reason, "call_failed");
+        assert_eq!(worker.source.dead_letters.take()[0].reason, "call_failed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,188 @@
+//! How much mail may be sent, and when: SES drops what exceeds the account's rate or its quota for 24 hours.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::Duration;
+
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ports::{SendQuota, SendQuotas};
+use keynudge_lambda::pace::Pace;
+use tokio::time::Instant;
+
+/// Why a mail waits while the account's quota for 24 hours is used up.
+pub(crate) const QUOTA_USED_UP: &str = "quota used up";
+
+/// This instance's share of what the account may send. SES is asked once when the instance is new, and again only when
+/// its share of the daily quota is used up.
+pub(crate) struct Allowance {
+    instances: NonZeroU32,
+    ask_again_after: Duration,
+    pace: RefCell<Option<Rc<Pace>>>,
+    left: Cell<Left>,
+}
+
+/// What is left of the share of the daily quota.
+#[derive(Clone, Copy)]
+enum Left {
+    /// SES was not asked yet.
+    NotAsked,
+    /// There is no limit.
+    Unlimited,
+    /// So many mails; with none left, SES is asked again from then on.
+    Mails(u64, Instant),
+}
+
+impl Allowance {
+    /// The share of one of `instances`. While the whole quota is used up, SES is asked every `ask_again_after`.
+    pub(crate) fn new(instances: NonZeroU32, ask_again_after: Duration) -> Self {
+        Self { instances, ask_again_after, pace: RefCell::default(), left: Cell::new(Left::NotAsked) }
+    }
+
+    /// Waits for the turn to send one mail. Fails for an operator while the account's quota is used up.
+    pub(crate) async fn turn(&self, quotas: &impl SendQuotas) -> Result<(), CallFailed> {
+        if self.must_ask() {
+            self.keep(quotas.send_quota().await?);
+        }
+        if let Left::Mails(0, _) = self.left.get() {
+            let code = QUOTA_USED_UP.to_owned();
+            return Err(CallFailed {
+                call: "ses:SendEmail",
+                class: FailureClass::Operator,
+                code,
+                source: None,
+            });
+        }
+        let pace = self.pace.borrow().clone();
+        if let Some(pace) = pace {
+            pace.turn().await;
+        }
+        if let Left::Mails(left, ask_again_at) = self.left.get() {
+            self.left.set(Left::Mails(left.saturating_sub(1), ask_again_at));
+        }
+        Ok(())
+    }
+
+    /// Hears what came of a mail: SES's own word counts, should the account's mail come from elsewhere, too.
+    pub(crate) fn heed(&self, result: &Result<(), CallFailed>) {
+        if let Some(pace) = &*self.pace.borrow() {
+            pace.heed(result);
+        }
+        let is_quota = |error: &CallFailed| {
+            error.class == FailureClass::Operator && error.code.starts_with("Throttling")
+        };
+        if result.as_ref().is_err_and(is_quota) {
+            self.left.set(Left::Mails(0, Instant::now() + self.ask_again_after));
+        }
+    }
+
+    fn must_ask(&self) -> bool {
+        match self.left.get() {
+            Left::NotAsked => true,
+            Left::Unlimited => false,
+            Left::Mails(left, ask_again_at) => left == 0 && ask_again_at <= Instant::now(),
+        }
+    }
+
+    fn keep(&self, quota: SendQuota) {
+        let instances = self.instances.get();
+        self.left.set(match quota.left_today {
+            None => Left::Unlimited,
+            Some(0) => Left::Mails(0, Instant::now() + self.ask_again_after),
+            // The other instances may not need theirs: when a share is used up, what is left then is shared again.
+            Some(left) => Left::Mails(left.div_ceil(instances.into()), Instant::now()),
+        });
+        let mut pace = self.pace.borrow_mut();
+        if pace.is_none() {
+            *pace = quota.per_second.and_then(|rate| Pace::share(rate, instances)).map(Rc::new);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keynudge_testing::MemoryMailer;
+    use tokio::time::advance;
+
+    fn ses(per_second: Option<f64>, left_today: Option<u64>) -> MemoryMailer {
+        let mailer = MemoryMailer::default();
+        mailer.quota.set(Ok(SendQuota { per_second, left_today }));
+        mailer
+    }
+
+    fn allowance(instances: u32) -> Allowance {
+        Allowance::new(instances.try_into().unwrap(), Duration::from_hours(1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn mails_keep_to_this_instances_share_of_the_rate_and_ses_is_asked_once() {
+        let (ses, allowance) = (ses(Some(14.0), None), allowance(2));
+        let started = Instant::now();
+        for _ in 0..71 {
+            allowance.turn(&ses).await.unwrap();
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        assert!((9.9..10.5).contains(&seconds), "70 mails after the first, at 7 a second: {seconds} s");
+        assert_eq!(ses.quota_calls.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_without_limits_waits_for_nothing() {
+        let (ses, allowance) = (ses(None, None), allowance(2));
+        let started = Instant::now();
+        for _ in 0..1_000 {
+            allowance.turn(&ses).await.unwrap();
+        }
+        assert_eq!((started.elapsed(), ses.quota_calls.get()), (Duration::ZERO, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_of_the_daily_quota_that_is_used_up_is_shared_again() {
+        let (ses, allowance) = (ses(None, Some(10)), allowance(2));
+        for _ in 0..5 {
+            allowance.turn(&ses).await.unwrap();
+        }
+        assert_eq!(ses.quota_calls.get(), 1);
+        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(1) }));
+        allowance.turn(&ses).await.unwrap();
+        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(0) }));
+        let error = allowance.turn(&ses).await.unwrap_err();
+        assert_eq!((error.class, error.code.as_str()), (FailureClass::Operator, QUOTA_USED_UP));
+        assert_eq!(ses.quota_calls.get(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_quota_is_used_up_ses_is_left_alone_for_an_hour() {
+        let (ses, allowance) = (ses(None, Some(0)), allowance(1));
+        for _ in 0..5 {
+            allowance.turn(&ses).await.unwrap_err();
+        }
+        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(200) }));
+        advance(Duration::from_mins(59)).await;
+        allowance.turn(&ses).await.unwrap_err();
+        assert_eq!(ses.quota_calls.get(), 1);
+        advance(Duration::from_mins(1)).await;
+        allowance.turn(&ses).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sess_own_word_that_the_quota_is_used_up_counts() {
+        let (ses, allowance) = (ses(None, Some(100)), allowance(1));
+        allowance.turn(&ses).await.unwrap();
+        let code = "Throttling".to_owned();
+        let class = FailureClass::Operator;
+        allowance.heed(&Err(CallFailed { call: "ses:SendEmail", class, code, source: None }));
+        allowance.turn(&ses).await.unwrap_err();
+        assert_eq!(ses.quota_calls.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quota_that_cannot_be_read_is_asked_for_again() {
+        let (ses, allowance) = (ses(None, None), allowance(1));
+        ses.quota.set(Err(FailureClass::Retry));
+        allowance.turn(&ses).await.unwrap_err();
+        ses.quota.set(Ok(SendQuota { per_second: None, left_today: None }));
+        allowance.turn(&ses).await.unwrap();
+    }
+}
