@@ -1,10 +1,12 @@
-"""Runs the emulator for as long as somebody holds this process's standard input open.
+"""Runs a program of this folder for as long as somebody holds this process's standard input open.
 
-The testbed starts this as the leader of a process group of its own. The emulator, and the Lambda functions that
-the emulator starts, are members of that group. When the testbed ends, in whatever way, SIGKILL included, the
+    launch.py PROGRAM [ARGUMENT…]
+
+The testbed starts this as the leader of a process group of its own. The program, and whatever it starts, such as the
+emulator's Lambda functions, are members of that group. When the testbed ends, in whatever way, SIGKILL included, the
 kernel closes its end of the pipe, and the whole group is killed: no process stays behind.
 
-    line "stop"   end the emulator with SIGTERM, which lets it write its state, and then the group
+    line "stop"   end the program with SIGTERM, which lets the emulator write its state, and then the group
     end of input  kill the group
 """
 
@@ -14,26 +16,26 @@ import subprocess
 import sys
 import threading
 
-SERVE = os.path.join(os.path.dirname(__file__), "serve.py")
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def kill_group() -> None:
     os.killpg(0, signal.SIGKILL)  # This process included.
 
 
-def kill_group_after(emulator: subprocess.Popen) -> None:
-    emulator.wait()
+def kill_group_after(program: subprocess.Popen) -> None:
+    program.wait()
     kill_group()
 
 
-def main() -> None:
-    emulator = subprocess.Popen([sys.executable, SERVE], stdin=subprocess.DEVNULL)
-    threading.Thread(target=kill_group_after, args=(emulator,), daemon=True).start()
+def main(name: str, *arguments: str) -> None:
+    program = subprocess.Popen([sys.executable, os.path.join(FOLDER, name), *arguments], stdin=subprocess.DEVNULL)
+    threading.Thread(target=kill_group_after, args=(program,), daemon=True).start()
     for line in sys.stdin:
         if line.strip() == "stop":
-            emulator.terminate()
+            program.terminate()
     kill_group()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -72,6 +72,8 @@ pub const CLOUDFORMATION: QueryService = QueryService { name: "cloudformation", 
 pub const IAM: QueryService = QueryService { name: "iam", version: IAM_VERSION };
 /// SES, version 1 of its API.
 pub const SES: QueryService = QueryService { name: "ses", version: "2010-12-01" };
+/// SNS.
+pub const SNS: QueryService = QueryService { name: "sns", version: "2010-03-31" };
 
 /// A service that takes and answers JSON, with the operation in a header.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +84,8 @@ pub struct JsonService {
 
 /// SQS.
 pub const SQS: JsonService = JsonService { name: "sqs", target: "AmazonSQS" };
+/// `DynamoDB`.
+pub const DYNAMODB: JsonService = JsonService { name: "dynamodb", target: "DynamoDB_20120810" };
 /// `CloudWatch` Logs.
 pub const LOGS: JsonService = JsonService { name: "logs", target: "Logs_20140328" };
 
@@ -126,13 +130,20 @@ pub struct Client {
     http: reqwest::Client,
     endpoint: String,
     account: Account,
+    region: String,
 }
 
 impl Client {
     /// A client for `account` on the emulator at `endpoint`.
     #[must_use]
     pub fn new(endpoint: String, account: Account) -> Self {
-        Self { http: http_client(), endpoint, account }
+        Self { http: http_client(), endpoint, account, region: REGION.to_owned() }
+    }
+
+    /// The same, in another region.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        Self { region: region.to_owned(), ..self.clone() }
     }
 
     /// Whose client this is.
@@ -231,7 +242,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, service: &str, path: &str) -> RequestBuilder {
-        let credential = format!("{}/20000101/{REGION}/{service}/aws4_request", self.account);
+        let credential = format!("{}/20000101/{}/{service}/aws4_request", self.account, self.region);
         let authorization =
             format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=none");
         let url = format!("{}{path}", self.endpoint);

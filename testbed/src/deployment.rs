@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, iter};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::aws::{
@@ -52,6 +52,12 @@ impl Default for Parameters {
 }
 
 impl Parameters {
+    /// The default ones, but for a rate of calls to IAM that holds nobody up: here, IAM is nobody else's.
+    #[must_use]
+    pub fn unpaced() -> Self {
+        Self::default().with("IamCallsPerSecond", "1000")
+    }
+
     /// Sets one.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -70,6 +76,8 @@ pub struct Outputs {
     pub worker_function_name: String,
     /// The notifier's function.
     pub notifier_function_name: String,
+    /// The function that hears from SES.
+    pub feedback_function_name: String,
     /// The schedule.
     pub schedule_name: String,
     /// Accounts to scan.
@@ -84,10 +92,16 @@ pub struct Outputs {
     pub findings_queue_url: String,
     /// Owners given up.
     pub findings_dead_letter_queue_url: String,
+    /// Events of SES.
+    pub feedback_queue_url: String,
+    /// Events of SES given up.
+    pub feedback_dead_letter_queue_url: String,
     /// Runs that never started.
     pub schedule_dead_letter_queue_url: String,
     /// Runs whose start failed.
     pub producer_failures_queue_url: String,
+    /// What is known about each owner's mails.
+    pub ledger_table_name: String,
 }
 
 impl Outputs {
@@ -98,22 +112,24 @@ impl Outputs {
             Function::Producer => &self.producer_function_name,
             Function::Worker => &self.worker_function_name,
             Function::Notifier => &self.notifier_function_name,
+            Function::Feedback => &self.feedback_function_name,
         }
     }
 
     /// The queues that are empty when there is nothing to do.
     #[must_use]
-    pub fn queue_urls(&self) -> [&str; 3] {
-        [&self.accounts_queue_url, &self.users_queue_url, &self.findings_queue_url]
+    pub fn queue_urls(&self) -> [&str; 4] {
+        [&self.accounts_queue_url, &self.users_queue_url, &self.findings_queue_url, &self.feedback_queue_url]
     }
 
     /// The queues that are empty when nothing went wrong.
     #[must_use]
-    pub fn dead_letter_queue_urls(&self) -> [&str; 5] {
+    pub fn dead_letter_queue_urls(&self) -> [&str; 6] {
         [
             &self.accounts_dead_letter_queue_url,
             &self.users_dead_letter_queue_url,
             &self.findings_dead_letter_queue_url,
+            &self.feedback_dead_letter_queue_url,
             &self.schedule_dead_letter_queue_url,
             &self.producer_failures_queue_url,
         ]
@@ -127,6 +143,8 @@ pub struct Deployment {
     pub aws: Client,
     /// What it made.
     pub outputs: Outputs,
+    /// Its name.
+    pub stack: String,
     resources: Vec<Resource>,
 }
 
@@ -157,11 +175,23 @@ impl Deployment {
         // Functions are named by their stack, and the emulator mixes up functions of one name: a new one ends the
         // processes of its namesakes in all accounts.
         let stack = format!("keynudge-{}", aws.account());
-        create_stack(&aws, &stack, &bucket, parameters).await?;
-        let outputs = wait_until_created(&aws, &stack).await?;
+        let template = format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint());
+        request(&aws, "CreateStack", &stack, ("TemplateURL", &template), parameters).await?;
+        let outputs = wait_for(&aws, "CREATE", &stack).await?.outputs()?;
         correct_event_source_mappings(&aws).await?;
         let resources = describe_resources(&aws, &stack).await?;
-        Ok(Self { aws, outputs, resources })
+        Ok(Self { aws, outputs, stack, resources })
+    }
+
+    /// Gives the stack other parameters; queues and table stay, with what is in them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stack`] if it cannot be updated, and whatever a call may answer.
+    pub async fn update(&self, parameters: &Parameters) -> Result<()> {
+        request(&self.aws, "UpdateStack", &self.stack, ("UsePreviousTemplate", "true"), parameters).await?;
+        wait_for(&self.aws, "UPDATE", &self.stack).await?;
+        correct_event_source_mappings(&self.aws).await
     }
 
     /// All that the stack made.
@@ -204,6 +234,33 @@ impl Deployment {
             schedule["Target"]["Input"] = json!(input.to_string());
         }
         self.aws.rest(UPDATE_SCHEDULE, &path, Some(&schedule)).await.map(drop)
+    }
+}
+
+/// `infra/ses.yaml`, deployed: what SES says of mails goes to a topic.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SesStack {
+    /// The set to send with.
+    #[serde(rename = "ConfigurationSetName")]
+    pub configuration_set: String,
+    /// The topic of its events.
+    pub events_topic_arn: String,
+}
+
+impl SesStack {
+    /// Deploys it, in the client's region.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stack`] if it cannot be deployed, and whatever a call may answer.
+    pub async fn create(aws: &Client) -> Result<Self> {
+        let path = workspace::root().join("infra/ses.yaml");
+        let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+        let stack = format!("keynudge-{}-ses", aws.account());
+        let form = [("StackName", &*stack), ("TemplateBody", &*template)];
+        let _: IgnoredAny = aws.query(CLOUDFORMATION, "CreateStack", &form).await?;
+        wait_for(aws, "CREATE", &stack).await?.outputs()
     }
 }
 
@@ -261,16 +318,17 @@ fn end_of_resource(text: &str) -> usize {
     inside.map(str::len).sum()
 }
 
-async fn create_stack(
+/// Asks for a stack to be made or changed. `template` is how the request names it.
+async fn request(
     aws: &Client,
+    operation: &str,
     stack: &str,
-    bucket: &str,
+    template: (&str, &str),
     Parameters(parameters): &Parameters,
 ) -> Result<()> {
-    let template_url = format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint());
     let mut form = vec![
         ("StackName".to_owned(), stack.to_owned()),
-        ("TemplateURL".to_owned(), template_url),
+        (template.0.to_owned(), template.1.to_owned()),
         ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
         ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
     ];
@@ -279,22 +337,23 @@ async fn create_stack(
         form.push((format!("Parameters.member.{member}.ParameterValue"), value.clone()));
     }
     let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let _: IgnoredAny = aws.query(CLOUDFORMATION, "CreateStack", &form).await?;
+    let _: IgnoredAny = aws.query(CLOUDFORMATION, operation, &form).await?;
     Ok(())
 }
 
-async fn wait_until_created(aws: &Client, name: &str) -> Result<Outputs> {
+/// Waits until what was asked for, `CREATE` or `UPDATE`, is complete.
+async fn wait_for(aws: &Client, what: &str, name: &str) -> Result<Stack> {
     let deadline = Instant::now() + DEPLOY_TIMEOUT;
     loop {
         let stack = describe_stack(aws, name).await?;
-        match &*stack.stack_status {
-            "CREATE_COMPLETE" => return stack.outputs(),
-            "CREATE_IN_PROGRESS" if Instant::now() < deadline => {
+        match stack.stack_status.strip_prefix(what) {
+            Some("_COMPLETE") => return Ok(stack),
+            Some("_IN_PROGRESS" | "_COMPLETE_CLEANUP_IN_PROGRESS") if Instant::now() < deadline => {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
-            status => {
+            _ => {
                 let events = failures(aws, name).await?;
-                return Err(Error::Stack { stack: name.to_owned(), status: status.to_owned(), events });
+                return Err(Error::Stack { stack: name.to_owned(), status: stack.stack_status, events });
             }
         }
     }
@@ -375,7 +434,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn outputs(self) -> Result<Outputs> {
+    fn outputs<T: DeserializeOwned>(self) -> Result<T> {
         let outputs = self.outputs.map_or_else(Vec::new, |outputs| outputs.member);
         let named = outputs.into_iter().map(|output| (output.output_key, json!(output.output_value)));
         serde_json::from_value(Value::Object(named.collect()))

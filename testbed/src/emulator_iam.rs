@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// Calls at a time; the emulator does one thing at a time anyway.
 const CONCURRENCY: usize = 8;
 
-/// Makes a population's users, and returns the population with the key ids that IAM gave. `on_user` hears of each user
+/// Makes a population's users, and returns the population with the user and key ids that IAM gave. `on_user` hears of each user
 /// made.
 ///
 /// # Errors
@@ -36,7 +36,8 @@ pub async fn create(aws: &Client, population: Population, on_user: impl Fn() + C
 async fn create_owner(aws: &Client, mut owner: Owner) -> Result<Owner> {
     let user = &mut owner.user;
     let named = [("UserName", user.name.as_str()), ("Path", user.path.as_str())];
-    let _: IgnoredAny = aws.query(IAM, "CreateUser", &named).await?;
+    let response: CreateUserResponse = aws.query(IAM, "CreateUser", &named).await?;
+    user.id = response.result.user.user_id;
     let mut new_ids = HashMap::new();
     for key in &mut user.keys {
         let id = create_key(aws, &user.name, key).await?;
@@ -100,6 +101,24 @@ pub fn age_keys(state: &mut IamState, population: &Population) -> Result<()> {
 
 fn unreadable(detail: &str) -> Error {
     Error::Unreadable { call: "the emulator's IAM state".to_owned(), detail: detail.to_owned() }
+}
+
+#[derive(Deserialize)]
+struct CreateUserResponse {
+    #[serde(rename = "CreateUserResult")]
+    result: CreateUserResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreateUserResult {
+    user: CreatedUser,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreatedUser {
+    user_id: String,
 }
 
 #[derive(Deserialize)]

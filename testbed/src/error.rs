@@ -65,6 +65,16 @@ pub enum Error {
         /// The last lines of that file.
         tail: String,
     },
+    /// The fault-injecting proxies ended, or never answered.
+    #[error("the fault-injecting proxies {what}; the end of their log, {}:\n{tail}", log.display())]
+    Faults {
+        /// What they did.
+        what: String,
+        /// Their log file.
+        log: PathBuf,
+        /// The last lines of that file.
+        tail: String,
+    },
     /// The functions do not build.
     #[error("`cargo {arguments}` failed: {detail}")]
     Build {

@@ -95,6 +95,7 @@ fn log_group_logical_id(function: Function) -> &'static str {
         Function::Producer => "ProducerLogGroup",
         Function::Worker => "WorkerLogGroup",
         Function::Notifier => "NotifierLogGroup",
+        Function::Feedback => "FeedbackLogGroup",
     }
 }
 

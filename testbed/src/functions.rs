@@ -24,11 +24,13 @@ pub enum Function {
     Worker,
     /// Mails owners.
     Notifier,
+    /// Writes down what became of mails.
+    Feedback,
 }
 
 impl Function {
     /// All of them, in the order of the flow.
-    pub const ALL: [Self; 3] = [Self::Producer, Self::Worker, Self::Notifier];
+    pub const ALL: [Self; 4] = [Self::Producer, Self::Worker, Self::Notifier, Self::Feedback];
 
     /// Its binary.
     #[must_use]
@@ -37,6 +39,7 @@ impl Function {
             Self::Producer => "producer",
             Self::Worker => "worker",
             Self::Notifier => "notifier",
+            Self::Feedback => "feedback",
         }
     }
 
@@ -47,6 +50,7 @@ impl Function {
             Self::Producer => "ProducerFunction",
             Self::Worker => "WorkerFunction",
             Self::Notifier => "NotifierFunction",
+            Self::Feedback => "FeedbackFunction",
         }
     }
 }
@@ -73,6 +77,8 @@ impl Profile {
                 "keynudge-worker",
                 "-p",
                 "keynudge-notifier",
+                "-p",
+                "keynudge-feedback",
             ],
             Self::Test => &["build", "--locked", "--workspace", "--bins", "--tests"],
         }
@@ -89,7 +95,10 @@ impl Profile {
 
 /// The functions, ready to be deployed.
 #[derive(Clone, Debug)]
-pub struct Packages(HashMap<Function, Vec<u8>>);
+pub struct Packages {
+    functions: HashMap<Function, Vec<u8>>,
+    executables: HashMap<String, PathBuf>,
+}
 
 impl Packages {
     /// Builds and packs all functions. Cargo shows its own progress on standard error.
@@ -100,14 +109,27 @@ impl Packages {
     pub async fn build(profile: Profile) -> Result<Self> {
         let executables = build(profile).await?;
         let packed = Function::ALL.map(|function| pack_in_background(function, &executables, profile));
-        let packages = future::try_join_all(packed).await?;
-        Ok(Self(packages.into_iter().collect()))
+        let functions = future::try_join_all(packed).await?.into_iter().collect();
+        Ok(Self { functions, executables })
+    }
+
+    /// The operators' tool, built along with them by [`Profile::Test`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Build`] if it was not built.
+    pub fn operators_tool(&self) -> Result<&Path> {
+        let tool = self.executables.get("keynudge").map(PathBuf::as_path);
+        tool.ok_or_else(|| Error::Build {
+            arguments: String::new(),
+            detail: "it made no keynudge".to_owned(),
+        })
     }
 
     /// One function's zip.
     #[must_use]
     pub fn zip(&self, function: Function) -> &[u8] {
-        self.0.get(&function).map_or(&[], Vec::as_slice)
+        self.functions.get(&function).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -167,7 +189,7 @@ struct BuiltWith {
     test: bool,
 }
 
-/// Packing takes seconds; the three are packed at once.
+/// Packing takes seconds; all are packed at once.
 async fn pack_in_background(
     function: Function,
     executables: &HashMap<String, PathBuf>,

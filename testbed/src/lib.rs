@@ -4,9 +4,10 @@
 //!
 //! What it stands on:
 //!
-//! * [`venv`]: the emulator's own Python, made once and kept under cargo's target directory.
+//! * [`venv`]: the testbed's own Python, made once and kept under cargo's target directory.
 //! * [`emulator`]: MiniStack as a child process that cannot outlive this one.
 //! * [`simulated_iam`]: IAM as no emulator has it: real pages, real ages, throttling.
+//! * [`simulated_ses`]: what the emulator's SES lacks: rate, daily quota, a configuration set's events.
 //! * [`aws`]: a client for the few AWS calls the testbed makes.
 //!
 //! What runs on it:
@@ -19,6 +20,19 @@
 //! * [`processes`]: the emulator's and the functions' processes.
 //! * [`peak_memory`]: what the functions' processes needed.
 //!
+//! What goes wrong in it:
+//!
+//! * [`faults`]: calls to AWS fail, in every way in which they can.
+//! * [`killer`]: functions die while they work.
+//! * [`hostile`]: messages nobody meant to send.
+//! * [`ledger`]: what the notifier has written down about outcomes it does not know.
+//! * [`scenarios`]: all of that on one deployment, and what must be true afterwards.
+//!
+//! For the programs that run it, the demo and the faults:
+//!
+//! * [`interrupt`]: how they are ended.
+//! * [`share`]: a number or a percentage on the command line.
+//!
 //! Who is mailed:
 //!
 //! * [`population`]: generated users, each with what must happen to them.
@@ -29,14 +43,25 @@ pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
 mod error;
+pub mod faults;
 pub mod function_logs;
 pub mod functions;
+pub mod hostile;
+pub mod interrupt;
+pub mod killer;
+mod launcher;
+pub mod ledger;
 pub mod outbox;
 pub mod peak_memory;
 pub mod pipeline;
 pub mod population;
 pub mod processes;
+mod query_server;
+mod run_directory;
+pub mod scenarios;
+pub mod share;
 pub mod simulated_iam;
+pub mod simulated_ses;
 pub mod venv;
 pub mod workspace;
 

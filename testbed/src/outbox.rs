@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::aws::Client;
 use crate::deployment::sender;
-use crate::population::{Owner, Population};
+use crate::population::{Expectation, Owner, Population};
 
 /// A mail SES took.
 #[derive(Clone, Debug, Deserialize)]
@@ -136,6 +136,10 @@ struct OfAccounts<T> {
 pub struct Verdict {
     /// One line for each owner who was missed or mailed wrongly, and for each mail to nobody.
     pub mistakes: Vec<String>,
+    /// Those among them that are neither a missing mail nor a second one.
+    pub wrong: Vec<String>,
+    /// Owners who had to be mailed, and never were.
+    pub lost: usize,
     /// Mails beyond an owner's first.
     pub duplicates: usize,
 }
@@ -155,7 +159,7 @@ impl Verdict {
                 .collect();
             match owners.first() {
                 Some(&owner) if owners.len() == 1 => by_owner.entry(owner).or_default().push(mail),
-                _ => verdict.mistakes.push(format!(
+                _ => verdict.wrong.push(format!(
                     "a mail to {:?} is about {} owners: {owners:?}",
                     mail.to,
                     owners.len()
@@ -165,11 +169,32 @@ impl Verdict {
         for owner in &population.owners {
             let mails = by_owner.remove(&*owner.user.name).unwrap_or_default();
             verdict.duplicates += mails.len().saturating_sub(1);
-            verdict.mistakes.extend(mistake(owner, &mails));
+            verdict.judge(owner, &mails);
         }
         let about_nobody = by_owner.into_values().map(|mails| format!("about nobody: {mails:?}"));
-        verdict.mistakes.extend(about_nobody);
+        verdict.wrong.extend(about_nobody);
+        verdict.mistakes.extend_from_slice(&verdict.wrong);
         verdict
+    }
+
+    /// Adds what is wrong with what an owner got, if anything is.
+    fn judge(&mut self, owner: &Owner, mails: &[&Mail]) {
+        let got: Vec<Essence<'_>> = mails.iter().map(|mail| Essence::of(mail)).collect();
+        let right = match &owner.expectation {
+            Expectation::Mailed { to, .. } => Some(Essence::right(to, owner)),
+            _ => None,
+        };
+        let mistake = || {
+            format!("{}: {:?}, so expected {right:?}, but got {got:?}", owner.user.name, owner.expectation)
+        };
+        if got.iter().any(|mail| Some(mail) != right.as_ref()) {
+            self.wrong.push(mistake());
+        } else if got.is_empty() && right.is_some() {
+            self.lost += 1;
+            self.mistakes.push(mistake());
+        } else if got.len() > 1 {
+            self.mistakes.push(mistake());
+        }
     }
 }
 
@@ -199,25 +224,12 @@ impl<'a> Essence<'a> {
     }
 }
 
-/// What is wrong with what an owner got, if anything is.
-fn mistake(owner: &Owner, mails: &[&Mail]) -> Option<String> {
-    use crate::population::Expectation::Mailed;
-    let got: Vec<Essence<'_>> = mails.iter().map(|mail| Essence::of(mail)).collect();
-    let right = match &owner.expectation {
-        Mailed { to, .. } => vec![Essence::right(to, owner)],
-        _ => vec![],
-    };
-    (got != right).then(|| {
-        format!("{}: {:?}, so expected {right:?}, but got {got:?}", owner.user.name, owner.expectation)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::population::{Expectation, Setting};
+    use crate::population::Setting;
 
     fn mail_to(to: &str, keys: &[&str]) -> Mail {
         Mail {
@@ -253,7 +265,8 @@ mod tests {
     fn a_missing_mail_is_noticed() {
         let population = population();
         let mails = right_mails(&population);
-        assert_eq!(Verdict::on(&population, &mails[1..]).mistakes.len(), 1);
+        let verdict = Verdict::on(&population, &mails[1..]);
+        assert_eq!((verdict.mistakes.len(), verdict.lost, verdict.wrong.len()), (1, 1, 0));
     }
 
     #[test]
@@ -262,7 +275,7 @@ mod tests {
         let mut mails = right_mails(&population);
         mails.push(mails[0].clone());
         let verdict = Verdict::on(&population, &mails);
-        assert_eq!((verdict.mistakes.len(), verdict.duplicates), (1, 1));
+        assert_eq!((verdict.mistakes.len(), verdict.duplicates, verdict.wrong.len()), (1, 1, 0));
     }
 
     #[test]
@@ -273,7 +286,8 @@ mod tests {
         let pair = mails.iter_mut().find(|mail| mail.key_ids().len() == 2).unwrap();
         let one_key = pair.key_ids().into_iter().next().unwrap().to_owned();
         pair.text = one_key;
-        assert_eq!(Verdict::on(&population, &mails).mistakes.len(), 2);
+        let verdict = Verdict::on(&population, &mails);
+        assert_eq!((verdict.mistakes.len(), verdict.wrong.len(), verdict.lost), (2, 2, 0));
     }
 
     #[test]

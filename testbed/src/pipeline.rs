@@ -3,6 +3,9 @@
 use std::iter;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use crate::aws::SQS;
 use crate::deployment::Deployment;
 use crate::functions::Function;
 use crate::outbox::{Message, Queues, queue_name};
@@ -12,7 +15,7 @@ use crate::{Error, Result};
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// A message is in one queue or the next, but queues are looked at one after another, so that it can slip from one not
 /// yet seen to one seen already. In as many looks as there are queues, it is seen.
-const EMPTY_LOOKS: usize = 3;
+const EMPTY_LOOKS: usize = 4;
 /// How much of a stuck message, and how many of them and of the last log lines, an error shows.
 const EXCERPT_CHARS: usize = 300;
 const EXCERPTS: usize = 3;
@@ -42,21 +45,21 @@ pub struct Progress {
     pub users: usize,
     /// Owners who are yet to be mailed.
     pub findings: usize,
+    /// Events of SES that are yet to be written down.
+    pub feedback: usize,
     /// What was given up.
     pub dead_letters: usize,
 }
 
 impl Progress {
-    fn of(deployment: &Deployment, queues: &Queues) -> Self {
-        let [accounts, users, findings] =
-            deployment.outputs.queue_urls().map(|url| queues.messages(url).len());
-        let dead_letters = deployment.outputs.dead_letter_queue_urls();
-        let dead_letters = dead_letters.map(|url| queues.messages(url).len()).iter().sum();
-        Self { accounts, users, findings, dead_letters }
+    /// All that is yet to be done.
+    #[must_use]
+    pub fn to_do(&self) -> usize {
+        self.accounts + self.users + self.findings + self.feedback
     }
 
     fn nothing_to_do(&self) -> bool {
-        self.accounts + self.users + self.findings == 0
+        self.to_do() == 0
     }
 }
 
@@ -67,12 +70,21 @@ impl Deployment {
     /// # Errors
     ///
     /// [`Error::NotDrained`], with what is stuck where, if the run does not end in time.
-    pub async fn run(&self, patience: Patience, on_progress: impl FnMut(Progress)) -> Result<Duration> {
+    pub async fn run(&self, patience: Patience, mut on_progress: impl FnMut(Progress)) -> Result<Duration> {
         let scans = self.scans_completed().await?;
         self.fire(None).await?;
         let fired_at = self.wait_until_begun(patience, scans).await?;
-        let empty_at = self.wait_until_empty(patience, on_progress).await?;
-        Ok(empty_at - fired_at)
+        loop {
+            let empty_at = self.wait_until_empty(patience, &mut on_progress).await?;
+            // Other messages may have been at work, and be done before the schedule has fired.
+            if self.scans_completed().await? > scans {
+                return Ok(empty_at - fired_at);
+            }
+            if fired_at.elapsed() > patience.overall {
+                return Err(self.not_drained("completed no scan").await);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
     }
 
     /// Waits until the first run, which the schedule starts by itself, is over.
@@ -92,14 +104,13 @@ impl Deployment {
         let mut idle_at = waiting_since;
         loop {
             let looked_at = Instant::now();
-            let queues = Queues::of(&self.aws).await?;
-            let is_at_work = !Progress::of(self, &queues).nothing_to_do();
+            let is_at_work = !self.progress().await?.nothing_to_do();
             if is_at_work || self.scans_completed().await? > scans_before {
                 return Ok(idle_at);
             }
             idle_at = looked_at;
             if waiting_since.elapsed() > patience.standstill {
-                return Err(self.not_drained("was not started by the schedule", &queues).await);
+                return Err(self.not_drained("was not started by the schedule").await);
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -125,8 +136,7 @@ impl Deployment {
         let mut last_seen = Progress::default();
         let mut empty_looks = 0;
         while empty_looks < EMPTY_LOOKS {
-            let queues = Queues::of(&self.aws).await?;
-            let progress = Progress::of(self, &queues);
+            let progress = self.progress().await?;
             on_progress(progress);
             empty_looks = if progress.nothing_to_do() { empty_looks + 1 } else { 0 };
             if empty_looks == 1 {
@@ -136,10 +146,10 @@ impl Deployment {
                 (last_seen, moved_at) = (progress, Instant::now());
             }
             if moved_at.elapsed() > patience.standstill {
-                return Err(self.not_drained("stands still", &queues).await);
+                return Err(self.not_drained("stands still").await);
             }
             if started_at.elapsed() > patience.overall {
-                return Err(self.not_drained("takes too long", &queues).await);
+                return Err(self.not_drained("takes too long").await);
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -151,8 +161,49 @@ impl Deployment {
         Ok(metrics.get("ScansCompleted"))
     }
 
-    async fn not_drained(&self, what: &str, queues: &Queues) -> Error {
-        Error::NotDrained { what: what.to_owned(), report: self.report(queues).await }
+    /// Looks at all queues. Their messages are counted and left where they are: there may be many, and large ones.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the calls to SQS answer.
+    pub async fn progress(&self) -> Result<Progress> {
+        let [accounts, users, findings, feedback] = self.outputs.queue_urls();
+        let mut dead_letters = 0;
+        for url in self.outputs.dead_letter_queue_urls() {
+            dead_letters += self.messages_in(url).await?;
+        }
+        Ok(Progress {
+            accounts: self.messages_in(accounts).await?,
+            users: self.messages_in(users).await?,
+            findings: self.messages_in(findings).await?,
+            feedback: self.messages_in(feedback).await?,
+            dead_letters,
+        })
+    }
+
+    /// How many messages a queue holds: visible, in flight and delayed.
+    async fn messages_in(&self, queue_url: &str) -> Result<usize> {
+        const COUNTS: [&str; 3] = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ];
+        let wanted = json!({ "QueueUrl": queue_url, "AttributeNames": COUNTS });
+        let answer = self.aws.json(SQS, "GetQueueAttributes", &wanted).await?;
+        let count = |name: &&str| answer["Attributes"][name].as_str()?.parse::<usize>().ok();
+        let counts: Option<Vec<usize>> = COUNTS.iter().map(count).collect();
+        counts.map(|counts| counts.iter().sum()).ok_or_else(|| Error::Unreadable {
+            call: "sqs:GetQueueAttributes".to_owned(),
+            detail: answer.to_string(),
+        })
+    }
+
+    async fn not_drained(&self, what: &str) -> Error {
+        let report = match Queues::of(&self.aws).await {
+            Ok(queues) => self.report(&queues).await,
+            Err(error) => error.to_string(),
+        };
+        Error::NotDrained { what: what.to_owned(), report }
     }
 
     /// What is in which queue, and what the functions said last.

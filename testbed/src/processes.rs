@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// A process that has the emulator as its AWS: the emulator itself, or a function it runs.
+use crate::emulator::EMULATOR_VARIABLE;
+
+/// A process of an emulator: the emulator itself, or a function it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its folder in `/proc`.
@@ -12,7 +14,7 @@ pub struct Process {
     pub function_name: Option<String>,
 }
 
-/// The processes that have `endpoint` as their AWS.
+/// The processes of the emulator at `endpoint`.
 #[must_use]
 pub fn using(endpoint: &str) -> Vec<Process> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -25,10 +27,19 @@ fn read(path: PathBuf, endpoint: &str) -> Option<Process> {
         let mut variables = environment.split(|&byte| byte == 0);
         variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     };
-    if value("AWS_ENDPOINT_URL")? != endpoint.as_bytes() {
+    if value(EMULATOR_VARIABLE)? != endpoint.as_bytes() {
         return None;
     }
     let function_name =
         value("AWS_LAMBDA_FUNCTION_NAME").map(|name| String::from_utf8_lossy(name).into_owned());
     Some(Process { path, function_name })
+}
+
+impl Process {
+    /// Ends it in a way it cannot notice. Whether there was still something to end.
+    pub(crate) fn kill(&self) -> bool {
+        let id = self.path.file_name().and_then(|name| name.to_str()?.parse().ok());
+        let id = id.and_then(rustix::process::Pid::from_raw);
+        id.is_some_and(|id| rustix::process::kill_process(id, rustix::process::Signal::KILL).is_ok())
+    }
 }

@@ -1,7 +1,7 @@
-//! The emulator's own Python: a virtual environment with pinned packages, made on first use.
+//! The testbed's own Python: virtual environments with pinned packages, each made on first use.
 //!
-//! It lives under cargo's target directory and is named by a hash of the requirements, so it is made again when they
-//! change, and `cargo clean` removes it. Nothing of the user's Python is touched.
+//! They live under cargo's target directory and are named by a hash of their requirements, so one is made again when its
+//! requirements change, and `cargo clean` removes them. Nothing of the user's Python is touched.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,29 @@ use tokio::process::Command;
 
 use crate::{Error, Result, workspace};
 
-/// The packages, all of them pinned.
-const REQUIREMENTS: &str = include_str!("../emulator/requirements.txt");
+/// Packages, all of them pinned, that get an environment of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Packages {
+    requirements: &'static str,
+    /// What they are, for whoever waits for them.
+    name: &'static str,
+    /// The modules that are there if they are.
+    modules: &'static str,
+}
+
+/// The emulator.
+pub const EMULATOR: Packages = Packages {
+    requirements: include_str!("../emulator/requirements.txt"),
+    name: "the emulator",
+    modules: "ministack, samtranslator",
+};
+
+/// The proxies that inject faults.
+pub const FAULTS: Packages = Packages {
+    requirements: include_str!("../emulator/faults-requirements.txt"),
+    name: "the fault injector",
+    modules: "microburst.core.pipeline",
+};
 
 /// The oldest Python the emulator runs on.
 const MINIMUM: (u32, u32) = (3, 10);
@@ -22,7 +43,7 @@ const MINIMUM: (u32, u32) = (3, 10);
 const CANDIDATES: [&str; 6] =
     ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
 
-/// The Python of the virtual environment, which is made first where it is missing.
+/// The Python of the packages' virtual environment, which is made first where it is missing.
 ///
 /// `report` hears of the steps that take time. Any number of processes may call this at once: one makes the
 /// environment, the others wait for it.
@@ -30,9 +51,10 @@ const CANDIDATES: [&str; 6] =
 /// # Errors
 ///
 /// [`Error::NoPython`], [`Error::NoVirtualEnvironment`] and [`Error::Pip`] say what is missing on this machine.
-pub async fn python(report: &impl Fn(&str)) -> Result<PathBuf> {
-    let directory = workspace::testbed_dir().join(format!("venv-{}", requirements_hash()));
-    let environment = Environment { directory };
+pub async fn python(packages: Packages, report: &impl Fn(&str)) -> Result<PathBuf> {
+    let hash = hash(packages.requirements);
+    let directory = workspace::testbed_dir().join(format!("venv-{hash}"));
+    let environment = Environment { packages, directory };
     let _only_one_makes_it = lock(&workspace::testbed_dir(), report).await?;
     if !environment.is_usable().await {
         environment.make(report).await?;
@@ -40,8 +62,8 @@ pub async fn python(report: &impl Fn(&str)) -> Result<PathBuf> {
     Ok(environment.python())
 }
 
-fn requirements_hash() -> String {
-    let digest = Sha256::digest(REQUIREMENTS);
+fn hash(requirements: &str) -> String {
+    let digest = Sha256::digest(requirements);
     let beginning = digest.iter().take(6).fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
     format!("{beginning:012x}")
 }
@@ -53,7 +75,7 @@ async fn lock(testbed_dir: &Path, report: &impl Fn(&str)) -> Result<File> {
     let file = File::create(&path).map_err(Error::file("creating", &path))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => report("waiting for another process to set up the emulator"),
+        Err(TryLockError::WouldBlock) => report("waiting for another process to set up the testbed"),
         Err(TryLockError::Error(error)) => return Err(Error::file("locking", &path)(error)),
     }
     let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
@@ -62,6 +84,7 @@ async fn lock(testbed_dir: &Path, report: &impl Fn(&str)) -> Result<File> {
 }
 
 struct Environment {
+    packages: Packages,
     directory: PathBuf,
 }
 
@@ -79,7 +102,7 @@ impl Environment {
     /// dangles, and once that is another version, it looks for the packages elsewhere.
     async fn is_usable(&self) -> bool {
         let mut python = Command::new(self.python());
-        let import = run(python.args(["-c", "import ministack, samtranslator"]));
+        let import = run(python.args(["-c", &format!("import {}", self.packages.modules)]));
         self.complete_marker().exists() && import.await.is_ok_and(|output| output.status.success())
     }
 
@@ -88,12 +111,13 @@ impl Environment {
             fs::remove_dir_all(&self.directory).map_err(Error::file("removing", &self.directory))?;
         }
         let python = find_python(&CANDIDATES).await?;
-        report("making a Python environment for the emulator");
+        let name = self.packages.name;
+        report(&format!("making a Python environment for {name}"));
         self.create_with(&python).await?;
-        report("installing the emulator (once; this takes a minute)");
+        report(&format!("installing {name} (once; this takes a minute)"));
         self.install().await?;
         let marker = self.complete_marker();
-        fs::write(&marker, REQUIREMENTS).map_err(Error::file("writing", &marker))
+        fs::write(&marker, self.packages.requirements).map_err(Error::file("writing", &marker))
     }
 
     async fn create_with(&self, python: &str) -> Result<()> {
@@ -108,7 +132,8 @@ impl Environment {
 
     async fn install(&self) -> Result<()> {
         let requirements = self.directory.join("requirements.txt");
-        fs::write(&requirements, REQUIREMENTS).map_err(Error::file("writing", &requirements))?;
+        fs::write(&requirements, self.packages.requirements)
+            .map_err(Error::file("writing", &requirements))?;
         let mut pip = Command::new(self.python());
         pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
             // All is pinned, what the packages need included; and a wheel runs no code when it is installed.
@@ -171,12 +196,12 @@ mod tests {
     #[tokio::test]
     async fn an_environment_whose_python_finds_no_packages_is_not_usable() {
         let directory = workspace::testbed_dir().join(format!("venv-of-a-test-{}", std::process::id()));
-        let environment = Environment { directory };
+        let environment = Environment { packages: EMULATOR, directory };
         let python = find_python(&CANDIDATES).await.unwrap();
         let made =
             Command::new(python).args(["-m", "venv", "--without-pip"]).arg(&environment.directory).status();
         assert!(made.await.unwrap().success());
-        fs::write(environment.complete_marker(), REQUIREMENTS).unwrap();
+        fs::write(environment.complete_marker(), EMULATOR.requirements).unwrap();
 
         let is_usable = environment.is_usable().await;
 

@@ -3,6 +3,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use crate::query_server::refusal_xml;
+
 const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
 /// What an operation found.
@@ -156,31 +158,10 @@ impl Refusal {
         Self { status: 403, code: "MissingAuthenticationToken", message }
     }
 
-    /// The refusal's XML. All of these are the caller's doing, so the type is always `Sender`, throttling included.
+    /// The refusal's XML.
     pub(super) fn to_xml(&self, request_id: &str) -> Result<String, quick_xml::SeError> {
-        quick_xml::se::to_string(&ErrorResponse {
-            namespace: NAMESPACE,
-            error: ErrorElement { r#type: "Sender", code: self.code, message: &self.message },
-            request_id,
-        })
+        refusal_xml(NAMESPACE, self.code, &self.message, request_id)
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ErrorResponse<'a> {
-    #[serde(rename = "@xmlns")]
-    namespace: &'a str,
-    error: ErrorElement<'a>,
-    request_id: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ErrorElement<'a> {
-    r#type: &'a str,
-    code: &'a str,
-    message: &'a str,
 }
 
 /// A date as IAM writes it: `2026-03-01T12:00:00Z`.

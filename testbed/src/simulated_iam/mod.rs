@@ -19,14 +19,13 @@ mod server;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::aws::Account;
-use crate::{Error, Result};
+use crate::{Result, query_server};
 use directory::User;
 use server::State;
 
@@ -65,27 +64,14 @@ pub struct SimulatedIam {
 }
 
 impl SimulatedIam {
-    /// Starts it, on a thread and a port of its own: it serves the tests of one process, whatever runtime each is on.
+    /// Starts it, on a thread and a port of its own.
     ///
     /// # Errors
     ///
-    /// [`Error::Start`] if no port or thread is to be had.
+    /// [`Error::Start`](crate::Error::Start) if no port or thread is to be had.
     pub fn start(options: &Options) -> Result<Self> {
-        let failed = |source| Error::Start { what: "the simulated IAM", source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         let state = Arc::new(State::new(options));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let serve = server::serve(listener, Arc::clone(&state));
-        thread::Builder::new()
-            .name("simulated-iam".to_owned())
-            .spawn(move || runtime.block_on(serve))
-            .map_err(failed)?;
+        let address = query_server::serve("simulated IAM", server::router(Arc::clone(&state)))?;
         Ok(Self { address, state })
     }
 

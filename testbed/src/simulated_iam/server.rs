@@ -1,7 +1,6 @@
 //! HTTP, and what IAM does with every request before it looks at it: credentials, throttling, counting.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::directory::{Directory, User};
 use super::operations::{self, Parameters};
 use super::{Calls, Options};
 use crate::aws::Account;
+use crate::query_server::account_of;
 
 /// What the requests share.
 pub(super) struct State {
@@ -77,12 +77,8 @@ impl State {
     }
 }
 
-pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
-    let router = Router::new().route("/", routing::post(handle)).with_state(state);
-    let listener = tokio::net::TcpListener::from_std(listener);
-    let listener = listener.expect("the listener is non-blocking and this is a runtime");
-    // It serves until the process ends; it has nothing to report to anybody.
-    let _ = axum::serve(listener, router).await;
+pub(super) fn router(state: Arc<State>) -> Router {
+    Router::new().route("/", routing::post(handle)).with_state(state)
 }
 
 async fn handle(
@@ -110,12 +106,4 @@ fn answer(state: &State, headers: &HeaderMap, parameters: &Parameters) -> Result
     let account = account_of(headers).ok_or_else(Refusal::no_credentials)?;
     state.admit(&account, operations::action(parameters))?;
     operations::answer(&state.directory(&account), parameters)
-}
-
-/// The account whose credentials signed the request: on the testbed, the access key id is the account's number.
-fn account_of(headers: &HeaderMap) -> Option<Account> {
-    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (_, credential) = authorization.split_once("Credential=")?;
-    let (access_key_id, _) = credential.split_once('/')?;
-    access_key_id.parse().ok()
 }

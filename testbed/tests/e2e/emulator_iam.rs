@@ -8,7 +8,9 @@ use keynudge_testbed::emulator_iam;
 use keynudge_testbed::outbox;
 use keynudge_testbed::population::{Population, Setting};
 
-use crate::support::{assert_exactly_the_expected_mails, deploy, deploy_with, fresh_account, run, start};
+use crate::support::{
+    assert_exactly_the_expected_mails, deploy, deploy_with, fresh_account, run, start, start_with_ses,
+};
 
 /// Who was mailed where about which of their keys, by position: the ids differ between the two.
 type Answer = BTreeMap<(String, Vec<String>), BTreeSet<usize>>;
@@ -18,7 +20,7 @@ type Answer = BTreeMap<(String, Vec<String>), BTreeSet<usize>>;
 async fn the_emulators_own_iam_leads_to_the_same_mails() {
     let setting = Setting { everybody: true, ..Setting::default() };
     let population = Population::mixed(&setting, 300, 2);
-    let parameters = Parameters::default().with("Audience", "all");
+    let parameters = Parameters::unpaced().with("Audience", "all");
 
     let simulated = deploy_with(&population, &parameters).await;
     run(&simulated).await;
@@ -41,7 +43,7 @@ async fn emulator_with(population: Population) -> (Emulator, keynudge_testbed::a
     let mut iam_state = emulator.stop().await.unwrap();
     emulator_iam::age_keys(&mut iam_state, &population).unwrap();
     let options = emulator::Options { iam_state: Some(iam_state), ..emulator::Options::default() };
-    let emulator = start(&options).await;
+    let (emulator, _) = start_with_ses(options).await;
     let aws = keynudge_testbed::aws::Client::new(emulator.endpoint(), aws.account().clone());
     (emulator, aws, population)
 }

@@ -60,7 +60,7 @@ async fn a_busy_port_is_an_error_that_says_so() {
 async fn play_the_victim() {
     let work = async {
         let emulator = start(&emulator::Options::default()).await;
-        let deployment = deploy(fresh_account(&emulator), &Parameters::default()).await;
+        let deployment = deploy(fresh_account(&emulator), &Parameters::unpaced()).await;
         run(&deployment).await;
         announce(&emulator.endpoint());
         future::pending::<()>().await;

@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod emulator_iam;
+mod faults;
+mod ledger;
 mod lifecycle;
 mod malformed;
 mod permissions;

@@ -1,20 +1,23 @@
 //! Records that make no sense, among records that do: the good ones are done, the bad ones are put aside with the
 //! reason, and nothing is tried again and again.
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use keynudge_testbed::deployment::{Deployment, Parameters};
 use keynudge_testbed::outbox::Queues;
-use keynudge_testbed::population::{Expectation, Keys, Owner, Population, Profile, Setting};
+use keynudge_testbed::population::{Keys, Population, Profile, Setting};
 use serde_json::{Value, json};
 
-use crate::support::{assert_exactly_the_expected_mails, deploy_with, drain, run_members, send_batch};
+use crate::support::{
+    Ledger, assert_exactly_the_expected_mails, bounce, deploy_with, drain, finding, merged, run_as_of,
+    run_members, send_batch, timestamp, user_member,
+};
 
 /// One owner to be mailed.
 fn one_owner() -> Population {
     Population::of_profiles(&Setting::default(), &[Profile::with(Keys::Stale)], 4)
 }
 
-/// Bodies that are no message of any queue.
+/// Bodies that are no message of Keynudge.
 fn bad_bodies(good: &Value) -> Vec<String> {
     let with = |member: &str, value: Value| {
         let mut message = good.clone();
@@ -34,13 +37,11 @@ fn bad_bodies(good: &Value) -> Vec<String> {
 
 /// Sends a good message between bad ones, all at once so that they reach a function together, and waits until none is
 /// left.
-async fn send_among_bad_ones(deployment: &Deployment, queue_url: &str, good: &Value) -> Vec<String> {
-    let bad = bad_bodies(good);
-    let mut bodies = bad.clone();
+async fn send_among(bad: &[String], deployment: &Deployment, queue_url: &str, good: &Value) {
+    let mut bodies = bad.to_vec();
     bodies.insert(bad.len() / 2, good.to_string());
     send_batch(deployment, queue_url, &bodies).await;
     drain(deployment).await;
-    bad
 }
 
 /// The dead letters are exactly the bad messages, word for word, each with a reason, and in no other queue.
@@ -61,37 +62,15 @@ async fn assert_dead_letters(deployment: &Deployment, queue_url: &str, bad: &[St
     }
 }
 
-fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-fn merged(mut message: Value, members: &Value) -> Value {
-    let all = message.as_object_mut().unwrap();
-    all.extend(members.as_object().unwrap().clone());
-    message
-}
-
-/// `user` as `CheckUser` and `StaleKeys` have it.
-fn user_member(deployment: &Deployment, owner: &Owner) -> Value {
-    let user = &owner.user;
-    let account = deployment.aws.account();
-    json!({
-        "name": user.name,
-        "id": user.id,
-        "arn": format!("arn:aws:iam::{account}:user{}{}", user.path, user.name),
-        "created_at": user.created_at,
-        "password_last_used": user.password_last_used,
-    })
-}
-
 #[tokio::test]
 async fn a_good_account_among_bad_ones_is_scanned() {
     let population = one_owner();
-    let deployment = deploy_with(&population, &Parameters::default()).await;
+    let deployment = deploy_with(&population, &Parameters::unpaced()).await;
     let outputs = &deployment.outputs;
-    let good = run_members(&deployment, &now());
+    let good = run_members(&deployment, &timestamp(Utc::now()));
 
-    let bad = send_among_bad_ones(&deployment, &outputs.accounts_queue_url, &good).await;
+    let bad = bad_bodies(&good);
+    send_among(&bad, &deployment, &outputs.accounts_queue_url, &good).await;
 
     assert_exactly_the_expected_mails(&deployment, &population).await;
     assert_dead_letters(&deployment, &outputs.accounts_dead_letter_queue_url, &bad).await;
@@ -100,12 +79,13 @@ async fn a_good_account_among_bad_ones_is_scanned() {
 #[tokio::test]
 async fn a_good_user_among_bad_ones_is_checked() {
     let population = one_owner();
-    let deployment = deploy_with(&population, &Parameters::default()).await;
+    let deployment = deploy_with(&population, &Parameters::unpaced()).await;
     let outputs = &deployment.outputs;
     let user = user_member(&deployment, &population.owners[0]);
-    let good = merged(run_members(&deployment, &now()), &json!({ "user": user }));
+    let good = merged(run_members(&deployment, &timestamp(Utc::now())), &json!({ "user": user }));
 
-    let bad = send_among_bad_ones(&deployment, &outputs.users_queue_url, &good).await;
+    let bad = bad_bodies(&good);
+    send_among(&bad, &deployment, &outputs.users_queue_url, &good).await;
 
     assert_exactly_the_expected_mails(&deployment, &population).await;
     assert_dead_letters(&deployment, &outputs.users_dead_letter_queue_url, &bad).await;
@@ -114,26 +94,44 @@ async fn a_good_user_among_bad_ones_is_checked() {
 #[tokio::test]
 async fn a_good_finding_among_bad_ones_is_mailed() {
     let population = one_owner();
-    let deployment = deploy_with(&population, &Parameters::default()).await;
+    let deployment = deploy_with(&population, &Parameters::unpaced()).await;
     let outputs = &deployment.outputs;
-    let owner = &population.owners[0];
-    let Expectation::Mailed { to, .. } = &owner.expectation else { panic!("{owner:?}") };
-    let key = &owner.user.keys[0];
-    let finding = json!({
-        "user": user_member(&deployment, owner),
-        "recipient": { "to": to, "found_by": "default_domain" },
-        "keys": [{
-            "id": key.id,
-            "created_at": key.created_at,
-            "age_days": (Utc::now() - key.created_at).num_days(),
-        }],
-        "stage": 1,
-        "checked_at": now(),
-    });
-    let good = merged(run_members(&deployment, &now()), &finding);
+    let good = finding(&deployment, &population.owners[0], Utc::now());
 
-    let bad = send_among_bad_ones(&deployment, &outputs.findings_queue_url, &good).await;
+    let bad = bad_bodies(&good);
+    send_among(&bad, &deployment, &outputs.findings_queue_url, &good).await;
 
     assert_exactly_the_expected_mails(&deployment, &population).await;
     assert_dead_letters(&deployment, &outputs.findings_dead_letter_queue_url, &bad).await;
+}
+
+#[tokio::test]
+async fn a_good_event_of_ses_among_bad_ones_is_heard() {
+    let population = one_owner();
+    let deployment = deploy_with(&population, &Parameters::unpaced()).await;
+    let outputs = &deployment.outputs;
+    run_as_of(&deployment, Utc::now()).await;
+    let owner = &population.owners[0];
+    let good = bounce(&deployment, owner, &Ledger::of(&deployment).await);
+    let tagged = |tag: &str, values: Value| {
+        let mut event = good.clone();
+        event["mail"]["tags"][tag] = values;
+        event.to_string()
+    };
+    let bad = vec![
+        "not JSON at all".to_owned(),
+        "[]".to_owned(),
+        "{}".to_owned(),
+        json!({ "Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.example" }).to_string(),
+        json!({ "eventType": "Bounce", "bounce": "hard" }).to_string(),
+        tagged("account_id", json!(["12"])),
+        tagged("user_id", json!([])),
+        tagged("ledger", json!(["another"])),
+    ];
+
+    send_among(&bad, &deployment, &outputs.feedback_queue_url, &good).await;
+
+    let ledger = Ledger::of(&deployment).await;
+    assert_eq!(ledger.entry(&deployment, owner)["not_reached"]["reason"], "bounce");
+    assert_dead_letters(&deployment, &outputs.feedback_dead_letter_queue_url, &bad).await;
 }

@@ -1,10 +1,9 @@
 //! The main job, on every kind of user there is.
 
 use keynudge_testbed::deployment::Parameters;
-use keynudge_testbed::outbox::Queues;
 use keynudge_testbed::population::{Population, Setting};
 
-use crate::support::{assert_exactly_the_expected_mails, deploy_with, run, shared};
+use crate::support::{assert_exactly_the_expected_mails, assert_no_dead_letters, deploy_with, run, shared};
 
 /// More than one page of `ListUsers`, all kinds of keys, tags, contacts and exemptions, users outside the path prefix
 /// and users who never signed in: whoever is expected a mail gets one, with exactly the expected keys in it, and nobody
@@ -13,16 +12,13 @@ use crate::support::{assert_exactly_the_expected_mails, deploy_with, run, shared
 async fn the_expected_owners_get_one_mail_each_about_exactly_their_stale_keys() {
     let setting = Setting { path_prefix: "/people/", ..Setting::default() };
     let population = Population::mixed(&setting, 1_200, 1);
-    let parameters = Parameters::default().with("PathPrefix", setting.path_prefix);
+    let parameters = Parameters::unpaced().with("PathPrefix", setting.path_prefix);
     let deployment = deploy_with(&population, &parameters).await;
 
     run(&deployment).await;
 
     assert_exactly_the_expected_mails(&deployment, &population).await;
-    let queues = Queues::of(&deployment.aws).await.unwrap();
-    for url in deployment.outputs.dead_letter_queue_urls() {
-        assert!(queues.messages(url).is_empty(), "{:?}", queues.messages(url));
-    }
+    assert_no_dead_letters(&deployment).await;
     let calls = shared().await.iam.calls(deployment.aws.account());
     assert_eq!(calls["ListUsers"].answered, 2, "two pages, read once");
 
@@ -40,6 +36,8 @@ async fn the_expected_owners_get_one_mail_each_about_exactly_their_stale_keys() 
         ("WithoutContact", totals.without_contact),
         ("MailsSent", totals.mails),
         ("MailsFailed", 0),
+        ("MailsNotDue", 0),
+        ("RecordsGivenBack", 0),
     ] {
         assert_eq!(metrics.get(name), expected as u64, "{name}");
     }

@@ -14,7 +14,7 @@ use crate::support::{assert_exactly_the_expected_mails, deploy_with, packages, s
 #[tokio::test]
 async fn the_schedule_says_when_it_was_due_and_that_mails_are_meant() {
     let population = Population::mixed(&Setting::default(), 1, 8);
-    let deployment = deploy_with(&population, &Parameters::default()).await;
+    let deployment = deploy_with(&population, &Parameters::unpaced()).await;
     let path = format!("/schedules/{}", deployment.outputs.schedule_name);
     let schedule = deployment.aws.rest(GET_SCHEDULE, &path, None).await.unwrap();
     let input: Value = serde_json::from_str(schedule["Target"]["Input"].as_str().unwrap()).unwrap();
@@ -29,7 +29,7 @@ async fn the_schedule_starts_a_run_by_itself() {
     let due = Utc::now().trunc_subsecs(0) + TimeDelta::seconds(10);
     let expression = format!("at({})", due.format("%Y-%m-%dT%H:%M:%S"));
     let population = Population::typical(&Setting::default(), 30, 10, 3);
-    let parameters = Parameters::default().with("ScheduleExpression", expression);
+    let parameters = Parameters::unpaced().with("ScheduleExpression", expression);
     let deployment = deploy_with(&population, &parameters).await;
 
     deployment.wait_for_first_run(Patience::default()).await.unwrap_or_else(|error| panic!("{error}"));

@@ -2,23 +2,27 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use keynudge_testbed::Result;
 use keynudge_testbed::aws::{Account, Client, SQS};
 use keynudge_testbed::deployment::{Deployment, Parameters};
-use keynudge_testbed::emulator::{self, Emulator, Iam};
+use keynudge_testbed::emulator::{self, Emulator, Iam, Ses};
 use keynudge_testbed::function_logs::LogEvent;
 use keynudge_testbed::functions::{Function, Packages, Profile};
-use keynudge_testbed::outbox::{self, Verdict, key_ids_in};
+use keynudge_testbed::ledger;
+use keynudge_testbed::outbox::{self, Queues, Verdict, key_ids_in};
 use keynudge_testbed::pipeline::Patience;
-use keynudge_testbed::population::{DOMAIN, FOREIGN_DOMAIN, Population};
+use keynudge_testbed::population::{DOMAIN, FOREIGN_DOMAIN, Owner, Population};
 use keynudge_testbed::simulated_iam::{Options, SimulatedIam};
+use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-/// The emulator most tests share, and the IAM its functions ask.
+/// The emulator most tests share, and the IAM and SES its functions ask.
 pub(crate) struct Shared {
     pub(crate) emulator: Emulator,
     pub(crate) iam: SimulatedIam,
+    pub(crate) ses: SimulatedSes,
 }
 
 /// Starts the shared emulator with the first test that needs it. It ends with the process.
@@ -28,13 +32,22 @@ pub(crate) async fn shared() -> &'static Shared {
         .get_or_init(async || {
             let iam = SimulatedIam::start(&Options::default()).unwrap();
             let options = emulator::Options { iam: Iam::At(iam.endpoint()), ..emulator::Options::default() };
-            Shared { emulator: start(&options).await, iam }
+            let (emulator, ses) = start_with_ses(options).await;
+            Shared { emulator, iam, ses }
         })
         .await
 }
 
 pub(crate) async fn start(options: &emulator::Options) -> Emulator {
     Emulator::start(options, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Starts an emulator whose functions may send mail as fast as they like: its own SES says 14 a second.
+pub(crate) async fn start_with_ses(options: emulator::Options) -> (Emulator, SimulatedSes) {
+    let ses = SimulatedSes::start(&simulated_ses::Options::default()).unwrap();
+    let emulator = start(&emulator::Options { ses: Ses::At(ses.endpoint()), ..options }).await;
+    ses.pass_on_to(&emulator.endpoint());
+    (emulator, ses)
 }
 
 /// Builds the functions with the first test that needs them. If they do not build, no test tries again.
@@ -70,6 +83,13 @@ pub(crate) async fn run(deployment: &Deployment) {
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Starts a run without the schedule, as of this instant, and waits until it is over.
+pub(crate) async fn run_as_of(deployment: &Deployment, as_of: DateTime<Utc>) {
+    let scan = run_members(deployment, &timestamp(as_of));
+    send(deployment, &deployment.outputs.accounts_queue_url, &scan.to_string()).await;
+    drain(deployment).await;
+}
+
 /// Waits until there is nothing left to do.
 pub(crate) async fn drain(deployment: &Deployment) {
     let outcome = deployment.wait_until_empty(Patience::default(), |_| ()).await;
@@ -81,6 +101,14 @@ pub(crate) async fn assert_exactly_the_expected_mails(deployment: &Deployment, p
     let mails = outbox::mails(&deployment.aws).await.unwrap();
     let verdict = Verdict::on(population, &mails);
     assert!(verdict.mistakes.is_empty(), "{}", verdict.mistakes.join("\n"));
+}
+
+/// No function has given anything up.
+pub(crate) async fn assert_no_dead_letters(deployment: &Deployment) {
+    let queues = Queues::of(&deployment.aws).await.unwrap();
+    for url in deployment.outputs.dead_letter_queue_urls() {
+        assert!(queues.messages(url).is_empty(), "{:?}", queues.messages(url));
+    }
 }
 
 /// Puts a message on a queue.
@@ -130,5 +158,90 @@ pub(crate) fn run_members(deployment: &Deployment, as_of: &str) -> Value {
         "as_of": as_of,
         "mode": "live",
         "account_id": deployment.aws.account().as_str(),
+    })
+}
+
+/// As messages have it.
+pub(crate) fn timestamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A message with further members.
+pub(crate) fn merged(mut message: Value, members: &Value) -> Value {
+    let all = message.as_object_mut().unwrap();
+    all.extend(members.as_object().unwrap().clone());
+    message
+}
+
+/// `user` as `CheckUser` and `StaleKeys` have it.
+pub(crate) fn user_member(deployment: &Deployment, owner: &Owner) -> Value {
+    let user = &owner.user;
+    let account = deployment.aws.account();
+    json!({
+        "name": user.name,
+        "id": user.id,
+        "arn": format!("arn:aws:iam::{account}:user{}{}", user.path, user.name),
+        "created_at": user.created_at,
+        "password_last_used": user.password_last_used,
+    })
+}
+
+/// What the worker says of an owner who is reached by the user name, itself an address or at the default domain, and of
+/// each of whose keys it says that it is stale. It looked at them at `checked_at`.
+pub(crate) fn finding(deployment: &Deployment, owner: &Owner, checked_at: DateTime<Utc>) -> Value {
+    let keys = owner.user.keys.iter().map(|key| {
+        let age_days = (checked_at - key.created_at).num_days();
+        json!({ "id": key.id, "created_at": key.created_at, "age_days": age_days })
+    });
+    let (to, found_by) = match &owner.user.name {
+        address if address.contains('@') => (address.clone(), "user_name"),
+        name => (format!("{name}@{DOMAIN}"), "default_domain"),
+    };
+    let finding = json!({
+        "user": user_member(deployment, owner),
+        "recipient": { "to": to, "found_by": found_by },
+        "keys": keys.collect::<Vec<_>>(),
+        "stage": 1,
+        "checked_at": timestamp(checked_at),
+    });
+    merged(run_members(deployment, &timestamp(checked_at)), &finding)
+}
+
+/// What the table holds of owners and runs.
+pub(crate) struct Ledger(pub(crate) Vec<Value>);
+
+impl Ledger {
+    pub(crate) async fn of(deployment: &Deployment) -> Self {
+        let items = ledger::items(&deployment.aws, &deployment.outputs.ledger_table_name).await;
+        Self(items.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The only item with this partition key.
+    pub(crate) fn item(&self, pk: &str) -> &Value {
+        let items: Vec<&Value> = self.0.iter().filter(|item| item["pk"] == pk).collect();
+        let [item] = items[..] else { panic!("{pk}: {items:?}, in {:?}", self.0) };
+        item
+    }
+
+    /// What is known about the mails to an owner.
+    pub(crate) fn entry(&self, deployment: &Deployment, owner: &Owner) -> &Value {
+        self.item(&format!("owner#{}#{}", deployment.aws.account(), owner.user.id))
+    }
+}
+
+/// What SES says when an owner's last mail bounced. Who that is and what mail, it knows from the mail's tags.
+pub(crate) fn bounce(deployment: &Deployment, owner: &Owner, ledger: &Ledger) -> Value {
+    json!({
+        "eventType": "Bounce",
+        "bounce": { "bounceType": "Permanent", "bounceSubType": "General" },
+        "mail": {
+            "messageId": "0100-0000",
+            "tags": {
+                "account_id": [deployment.aws.account().as_str()],
+                "user_id": [owner.user.id],
+                "claim_id": [ledger.entry(deployment, owner)["history"][0]["claim_id"]],
+                "ledger": ["live"],
+            },
+        },
     })
 }

@@ -13,13 +13,10 @@ mod run;
 use std::pin::pin;
 use std::process::ExitCode;
 
+use keynudge_testbed::interrupt;
 use options::Options;
 use progress::complain;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// What a shell reports for a program that a signal ended is this and the signal's number.
-const ENDED_BY_SIGNAL: i32 = 128;
 
 fn main() -> ExitCode {
     let options = Options::from_command_line();
@@ -36,10 +33,10 @@ fn main() -> ExitCode {
 fn demo(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = Runtime::new()?;
     let outcome = runtime.block_on(async {
-        let mut end = pin!(told_to_end());
+        let mut end = pin!(interrupt::told_to_end());
         let finished = tokio::select! {
             finished = run::run(options) => finished?,
-            signal = &mut end => return signal,
+            signal = &mut end => return Ok(signal?),
         };
         if options.keep {
             complain(&format!("The emulator is at {}; Ctrl-C ends it.", finished.emulator.endpoint()));
@@ -50,15 +47,4 @@ fn demo(options: &Options) -> anyhow::Result<ExitCode> {
     // Not to wait for a thread that waits for another process's lock.
     runtime.shutdown_background();
     outcome
-}
-
-/// Waits until somebody ends the demo, by Ctrl-C or by `kill`.
-async fn told_to_end() -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let kind = tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
-    };
-    Ok(ExitCode::from(u8::try_from(ENDED_BY_SIGNAL + kind.as_raw_value())?))
 }

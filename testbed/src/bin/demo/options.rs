@@ -1,11 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use keynudge_testbed::share::Share;
 use keynudge_testbed::{functions, workspace};
 
 /// Runs Keynudge's whole pipeline on this machine, on generated users, and shows what it mails.
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 
     /// How many of them are owners of a stale key: a number, or a percentage.
     #[arg(long, value_name = "N|N%", default_value = "10%")]
-    pub(crate) stale: Stale,
+    pub(crate) stale: Share,
 
     /// Makes other users, if it is another number.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -71,13 +71,6 @@ enum Profile {
     Dev,
 }
 
-/// A share of the users.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Stale {
-    Count(usize),
-    Percent(f64),
-}
-
 impl Options {
     /// Reads the command line. Ends the program if something is wrong with it.
     pub(crate) fn from_command_line() -> Self {
@@ -96,16 +89,7 @@ impl Options {
 
     /// How many owners have a stale key; never more than there are users.
     pub(crate) fn stale_owners(&self) -> usize {
-        match self.stale {
-            Stale::Count(count) => count.min(self.users),
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share between 0 and 1 of at most 100,000 users"
-            )]
-            Stale::Percent(percent) => (self.users as f64 * percent / 100.0).round() as usize,
-        }
+        self.stale.of(self.users)
     }
 
     pub(crate) fn latency(&self) -> Duration {
@@ -121,21 +105,6 @@ impl Options {
             Profile::Release => functions::Profile::Release,
             Profile::Dev => functions::Profile::Test,
         }
-    }
-}
-
-impl FromStr for Stale {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let stale = match text.strip_suffix('%') {
-            None => text.parse().ok().map(Self::Count),
-            Some(number) => {
-                let percent = number.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
-                percent.map(Self::Percent)
-            }
-        };
-        stale.ok_or_else(|| "it must be a number, or a percentage up to 100%".to_owned())
     }
 }
 

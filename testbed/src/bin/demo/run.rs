@@ -14,6 +14,7 @@ use keynudge_testbed::peak_memory::PeakMemory;
 use keynudge_testbed::pipeline::Patience;
 use keynudge_testbed::population::{Population, Setting};
 use keynudge_testbed::simulated_iam::{self, SimulatedIam};
+use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 
 use crate::options::{Iam, Options};
 use crate::page;
@@ -59,7 +60,7 @@ async fn build(options: &Options, progress: &Progress) -> Result<Packages> {
     Ok(Packages::build(options.profile()).await?)
 }
 
-/// Starts the emulator with the population in whichever IAM is asked.
+/// Starts the emulator with the population in whichever IAM is asked, and an SES that takes mail as fast as it comes.
 async fn start(
     options: &Options,
     account: &Account,
@@ -67,15 +68,20 @@ async fn start(
     progress: &Progress,
 ) -> Result<(Emulator, Population)> {
     let report = |what: &str| progress.step(what);
-    let emulator_options = emulator::Options { port: options.port, ..emulator::Options::default() };
-    match options.iam {
+    let ses = SimulatedSes::start(&simulated_ses::Options::default())?;
+    let emulator_options = emulator::Options {
+        port: options.port,
+        ses: emulator::Ses::At(ses.endpoint()),
+        ..emulator::Options::default()
+    };
+    let (emulator, population) = match options.iam {
         Iam::Simulated => {
             let iam_options = simulated_iam::Options { latency: options.latency(), limit: None };
             let iam = SimulatedIam::start(&iam_options)?;
             iam.set_users(account, population.users());
             let iam = emulator::Iam::At(iam.endpoint());
             let emulator_options = emulator::Options { iam, ..emulator_options };
-            Ok((Emulator::start(&emulator_options, &report).await?, population))
+            (Emulator::start(&emulator_options, &report).await?, population)
         }
         Iam::Emulator => {
             let emulator = Emulator::start(&emulator_options, &report).await?;
@@ -86,9 +92,11 @@ async fn start(
             emulator_iam::age_keys(&mut iam_state, &population)?;
             let iam_state = Some(iam_state);
             let emulator_options = emulator::Options { iam_state, ..emulator_options };
-            Ok((Emulator::start(&emulator_options, &report).await?, population))
+            (Emulator::start(&emulator_options, &report).await?, population)
         }
-    }
+    };
+    ses.pass_on_to(&emulator.endpoint());
+    Ok((emulator, population))
 }
 
 async fn create_users(aws: &Client, population: Population, progress: &Progress) -> Result<Population> {
@@ -104,10 +112,11 @@ async fn create_users(aws: &Client, population: Population, progress: &Progress)
 
 fn parameters(setting: &Setting) -> Parameters {
     let audience = if setting.everybody { "all" } else { "signed-in-users" };
-    Parameters::default()
+    Parameters::unpaced()
         .with("Audience", audience)
-        // The default is low for the sake of others in a real account; here, nobody else asks IAM.
+        // The defaults are low for the sake of others in a real account; here, nobody else asks IAM or SES.
         .with("WorkerConcurrency", "10")
+        .with("NotifierConcurrency", "4")
         .with("SupportContact", "the platform team, platform@corp.example")
 }
 
