@@ -30,9 +30,10 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// The schedule fires within ten seconds, and a record that has to wait for something waits seconds.
+    /// The schedule fires within ten seconds, and a record that has to wait for something waits seconds; the rest is for
+    /// slow machines.
     fn default() -> Self {
-        Self { overall: Duration::from_mins(10), standstill: Duration::from_mins(1) }
+        Self { overall: Duration::from_mins(20), standstill: Duration::from_mins(3) }
     }
 }
 
@@ -75,9 +76,11 @@ impl Deployment {
         self.fire(None).await?;
         let fired_at = self.wait_until_begun(patience, scans).await?;
         loop {
+            // Asked before the queues are looked at: what follows from a scan that was completed by then is in them. Other
+            // messages may have been at work, and be done before the schedule has fired.
+            let is_scanned = self.scans_completed().await? > scans;
             let empty_at = self.wait_until_empty(patience, &mut on_progress).await?;
-            // Other messages may have been at work, and be done before the schedule has fired.
-            if self.scans_completed().await? > scans {
+            if is_scanned {
                 return Ok(empty_at - fired_at);
             }
             if fired_at.elapsed() > patience.overall {

@@ -12,8 +12,9 @@ use crate::pipeline::Patience;
 
 const KILL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A call may be tried again after seconds, a lost outcome after a lease; nothing at all for minutes is a standstill.
-const PATIENCE: Patience = Patience { overall: Duration::from_hours(2), standstill: Duration::from_mins(5) };
+/// A call may be tried again after seconds, a lost outcome after a lease. On a slow machine a killed function's successor
+/// may be killed, too, before it has done anything, again and again.
+const PATIENCE: Patience = Patience { overall: Duration::from_hours(2), standstill: Duration::from_mins(15) };
 
 /// All are mailed in the end, and nobody twice but where SES may have taken a mail and the answer was lost.
 pub(super) async fn run(size: &Size, packages: &Packages, report: &impl Fn(&str)) -> Result<Outcome> {

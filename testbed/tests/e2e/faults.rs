@@ -4,9 +4,10 @@ use keynudge_testbed::scenarios::{Scenario, Size};
 
 use crate::support::packages;
 
-/// All of a scenario's promises are kept.
+/// All of a scenario's promises are kept. Where a scenario stood still is shown with the test that fails.
+#[expect(clippy::print_stderr, reason = "it is kept for the test that fails")]
 async fn assert_promises_are_kept(scenario: Scenario, size: &Size) {
-    let outcome = scenario.run(size, packages().await, &|_| ()).await;
+    let outcome = scenario.run(size, packages().await, &|step| eprintln!("{step}")).await;
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
     assert!(outcome.broken.is_empty(), "{}\n{outcome:?}", outcome.broken.join("\n"));
     assert!(outcome.expected > 0, "{outcome:?}");
