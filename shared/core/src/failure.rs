@@ -27,6 +27,18 @@ impl fmt::Debug for CallFailed {
     }
 }
 
+/// The call that makes a role's rights one's own, in its account.
+pub const ASSUME_ROLE: &str = "sts:AssumeRole";
+
+impl CallFailed {
+    /// Whether an account does not let us in. STS says the same of a role that is not there, of one that does not trust
+    /// the caller, and of a wrong external id.
+    #[must_use]
+    pub fn is_role_denied(&self) -> bool {
+        self.call == ASSUME_ROLE && self.code == "AccessDenied"
+    }
+}
+
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {

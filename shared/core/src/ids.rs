@@ -83,14 +83,20 @@ identifiers! {
     AccountId: "an AWS account id (12 digits)",
         |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
 
+    /// A root or an organizational unit of an organization (Organizations API, `ParentId`).
+    UnitId: "the id of an organizational unit or root (ou-…, r-…)", is_unit_id;
+
+    /// The name of an IAM role, without its path (IAM API, `Role`).
+    RoleName: "the name of a role (1 to 64 letters, digits or _+=,.@-)", is_iam_name;
+
+    /// A group of AWS regions, as ARNs name it, such as `aws` or `aws-us-gov`.
+    PartitionName: "a partition, such as aws", is_partition;
+
     /// An IAM user's stable id (`AIDA…`), which outlives a rename. IAM's API allows 16 to 128 word characters.
     UserId: "an IAM unique id (16 to 128 letters, digits or _)", is_iam_unique_id;
 
     /// An IAM user name: 1 to 64 letters, digits or `_+=,.@-` (IAM API, `User`). It may be a mail address.
-    UserName: "an IAM user name (1 to 64 letters, digits or _+=,.@-)", |text| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
-    };
+    UserName: "an IAM user name (1 to 64 letters, digits or _+=,.@-)", is_iam_name;
 
     /// An IAM user's ARN, `arn:PARTITION:iam::ACCOUNT:user/PATH/NAME`.
     UserArn: "the ARN of an IAM user", is_user_arn;
@@ -128,6 +134,12 @@ identifiers! {
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
 
+    /// What an account is called: an alias (at most 63 characters; IAM API, `CreateAccountAlias`), or a name in an organization
+    /// (at most 50). Other people give it, and it stands in mails to owners.
+    AccountName: "an account's name (1 to 63 characters, none of them a control character)", |text| {
+        (1..=63).contains(&text.chars().count()) && !text.trim().is_empty() && !text.chars().any(steers)
+    };
+
     /// One line of text by somebody else, such as a key's description: at most 256 characters (the length of an
     /// IAM tag's value), none of them a control character or a line break.
     Line: "a line of at most 256 characters", |text| {
@@ -135,11 +147,36 @@ identifiers! {
     };
 }
 
-printable!(AccountId, UserId, Domain, RunId, ClaimId, SesMessageId);
-unprintable!(UserName, UserArn, AccessKeyId, EmailAddress, Line);
+printable!(AccountId, UnitId, RoleName, PartitionName, UserId, Domain, RunId, ClaimId, SesMessageId);
+unprintable!(AccountName, UserName, UserArn, AccessKeyId, EmailAddress, Line);
 
 fn is_iam_unique_id(text: &str) -> bool {
     (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_iam_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
+}
+
+/// Whether a character steers how others are shown: as control characters, line breaks and marks of direction do.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_unit_id(text: &str) -> bool {
+    let part = |text: &str, at_least: usize| {
+        (at_least..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    match text.strip_prefix("ou-") {
+        Some(unit) => unit.split_once('-').is_some_and(|(root, unit)| part(root, 4) && part(unit, 8)),
+        None => text.strip_prefix("r-").is_some_and(|root| part(root, 4)),
+    }
+}
+
+fn is_partition(text: &str) -> bool {
+    text.starts_with("aws") && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }
 
 fn is_user_arn(text: &str) -> bool {
@@ -149,12 +186,19 @@ fn is_user_arn(text: &str) -> bool {
     };
     let path_and_name = resource.strip_prefix("user/").unwrap_or_default();
     arn == "arn"
-        && partition.starts_with("aws")
-        && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        && is_partition(partition)
         && (service, region) == ("iam", "")
         && account.parse::<AccountId>().is_ok()
         && (1..=576).contains(&path_and_name.len())
         && path_and_name.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl UnitId {
+    /// Whether it is a root, in which all of an organization is.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0.starts_with("r-")
+    }
 }
 
 impl UserArn {
@@ -223,6 +267,24 @@ mod tests {
         assert!(accepts::<AccountId>("012345678901"));
         for bad in ["", "12345678901", "1234567890123", "12345678901a", "１23456789012"] {
             assert!(!accepts::<AccountId>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_accounts_name_is_short_and_steers_nothing() {
+        assert!(accepts::<AccountName>("Zahlungen & Löhne") && accepts::<AccountName>(&"x".repeat(63)));
+        for bad in ["", "  ", &"x".repeat(64), "a\nb", "safe\u{202e}dab", "a\u{2028}b"] {
+            assert!(!accepts::<AccountName>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_a_root_or_an_organizational_unit() {
+        let root: UnitId = "r-ab12".parse().unwrap();
+        let unit: UnitId = "ou-ab12-cd34ef56".parse().unwrap();
+        assert!(root.is_root() && !unit.is_root());
+        for bad in ["", "r-", "r-AB12", "ou-ab12", "ou-ab12-short", "o-a1b2c3d4e5", "123456789012"] {
+            assert!(!accepts::<UnitId>(bad), "{bad}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! # Layout
 //!
 //! * [`ids`]: validated identifiers; the only way in for text from outside
+//! * [`accounts`]: which accounts are looked after
 //! * [`keys`]: access keys, their age, and which of them are stale
 //! * [`audience`]: which users are asked about at all
 //! * [`contact`]: which address an owner is reached at
@@ -18,6 +19,7 @@
 //! * [`feedback`]: what SES tells about mails, as it arrives
 //! * [`failure`]: what a failed call means for the message it was made for
 
+pub mod accounts;
 pub mod audience;
 pub mod contact;
 pub mod exemption;

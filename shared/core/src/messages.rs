@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::contact::Recipient;
-use crate::ids::{AccountId, RunId, UserArn, UserId, UserName};
+use crate::ids::{AccountId, AccountName, RunId, UserArn, UserId, UserName};
 use crate::keys::StaleKey;
 
 /// How far ahead of the clock a live run may judge keys; more, and a slip in a date would mail everybody.
@@ -68,6 +68,9 @@ pub struct ScanAccount {
     pub run: Run,
     /// The account to list.
     pub account_id: AccountId,
+    /// What its organization calls it, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<AccountName>,
 }
 
 /// Asks a worker to check one user's keys.
@@ -78,6 +81,9 @@ pub struct CheckUser {
     pub run: Run,
     /// The account the user is in.
     pub account_id: AccountId,
+    /// What people call that account, if it has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<AccountName>,
     /// The user.
     pub user: User,
     /// When the user's keys were first found stale, if this check is done again because that was long ago.
@@ -93,6 +99,9 @@ pub struct StaleKeys {
     pub run: Run,
     /// The account the user is in.
     pub account_id: AccountId,
+    /// What people call that account, if it has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<AccountName>,
     /// The user.
     pub user: User,
     /// Whom to tell.
@@ -204,6 +213,7 @@ impl StaleKeys {
         (now - self.checked_at.min(self.run.as_of) > FINDING_VALID_FOR).then(|| CheckUser {
             run: Run { as_of: now.max(self.run.as_of), ..self.run.clone() },
             account_id: self.account_id.clone(),
+            account_name: self.account_name.clone(),
             user: self.user.clone(),
             found_at: Some(self.found_at.unwrap_or(self.checked_at)),
         })

@@ -9,8 +9,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::accounts::Account;
 use crate::failure::CallFailed;
-use crate::ids::{AccessKeyId, AccountId, ClaimId, EmailAddress, UserId, UserName};
+use crate::ids::{AccessKeyId, AccountId, AccountName, ClaimId, EmailAddress, UnitId, UserId, UserName};
 use crate::keys::{AccessKey, LastUsed};
 use crate::ledger::Entry;
 use crate::mail::Mail;
@@ -56,6 +57,46 @@ pub trait KeyStore {
 
     /// When a key was last used.
     async fn last_used(&self, key: &AccessKeyId) -> Result<LastUsed, CallFailed>;
+}
+
+/// Tells an account's alias: the name its administrators gave it for signing in.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait AccountAliases {
+    /// The account's alias; an account has one at most.
+    async fn alias(&self) -> Result<Option<AccountName>, CallFailed>;
+}
+
+/// Gets at the IAM of any account that lets us in.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait IamByAccount {
+    /// The IAM of one account.
+    type Iam;
+
+    /// The account's IAM. Whether it lets us in shows with the first call to it: [`CallFailed::is_role_denied`].
+    async fn iam(&self, account_id: &AccountId) -> Self::Iam;
+}
+
+/// Lists the accounts of an organization, page by page.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait Organization {
+    /// A page of the accounts directly in `unit`, or of all there are without one; the page behind `token`, or the first.
+    async fn accounts_page(
+        &self,
+        unit: Option<&UnitId>,
+        token: Option<&str>,
+    ) -> Result<Page<Account>, CallFailed>;
+
+    /// A page of the units directly in `unit`; the page behind `token`, or the first.
+    async fn units_page(&self, unit: &UnitId, token: Option<&str>) -> Result<Page<UnitId>, CallFailed>;
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries; possibly none, even when more pages follow.
+    pub entries: Vec<T>,
+    /// What asks for the next page; `None` on the last.
+    pub next: Option<String>,
 }
 
 /// What can be put on a queue.
@@ -176,8 +217,8 @@ pub type Counts = BTreeMap<&'static str, u64>;
 /// Keeps what runs came to, per account.
 #[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
 pub trait RunRecords {
-    /// A run was started. Safe to repeat: the first start is kept.
-    async fn start(&self, run: &Run, at: DateTime<Utc>) -> Result<(), CallFailed>;
+    /// A run of so many accounts was started. Safe to repeat: the first start is kept.
+    async fn start(&self, run: &Run, accounts: usize, at: DateTime<Utc>) -> Result<(), CallFailed>;
 
     /// Sets `counts`, whatever they were: for steps that are done again from their beginning.
     async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;

@@ -18,6 +18,10 @@ pub enum WaitFor {
     Instant(DateTime<Utc>),
     /// SES's word on a mail whose answer was lost; at this instant nobody expects it any more.
     Outcome(DateTime<Utc>),
+    /// This instant, at which it may be its turn: its account's service has enough to do until then.
+    Turn(DateTime<Utc>),
+    /// The same, after a call to that service has failed.
+    Refused(DateTime<Utc>),
     /// Another invocation: this one had no time for it.
     Invocation,
 }
@@ -47,13 +51,14 @@ const LONGEST_POSSIBLE: Duration = Duration::from_hours(11);
 const NEXT_TURN: Duration = Duration::from_secs(1);
 const NEXT_TURN_SPREAD: Duration = Duration::from_secs(4);
 const RECEIVES_PER_DOUBLING: u32 = 10;
+const RECEIVES_PER_DOUBLING_IN_LINE: u32 = 40;
 const LONGEST_NEXT_TURN: Duration = Duration::from_mins(15);
 
 impl WaitFor {
     /// Whether the record failed. Otherwise it only had no turn yet, and its time does not run out.
     #[must_use]
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::Service | Self::Operator | Self::Outcome(_))
+        matches!(self, Self::Service | Self::Refused(_) | Self::Operator | Self::Outcome(_))
     }
 }
 
@@ -74,6 +79,11 @@ impl RetryPolicy {
             WaitFor::Instant(instant) | WaitFor::Outcome(instant) => {
                 (instant - now).to_std().unwrap_or_default() + next_turn(receives, random)
             }
+            WaitFor::Turn(instant) | WaitFor::Refused(instant) => {
+                // SQS counts whole seconds; a moment early would be too early.
+                let place = (instant - now).to_std().unwrap_or_default() + Duration::from_millis(999);
+                place.saturating_mul(line_factor(receives))
+            }
             WaitFor::Invocation => next_turn(receives, random),
         };
         Duration::from_secs(delay.min(LONGEST_POSSIBLE).as_secs().max(1))
@@ -89,6 +99,12 @@ impl RetryPolicy {
 fn next_turn(receives: u32, random: f64) -> Duration {
     let factor = 2_u32.checked_pow(receives / RECEIVES_PER_DOUBLING).unwrap_or(u32::MAX);
     (NEXT_TURN + NEXT_TURN_SPREAD.mul_f64(random)).saturating_mul(factor).min(LONGEST_NEXT_TURN)
+}
+
+/// A place in line is minutes away at most. A record that has come back to it many times waits longer, twice as long with
+/// every forty receives, so that SQS does not move it in the days for which it is tried.
+fn line_factor(receives: u32) -> u32 {
+    2_u32.checked_pow(receives / RECEIVES_PER_DOUBLING_IN_LINE).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -178,5 +194,28 @@ mod tests {
             }
             assert!((30..150).contains(&receives), "{wait_for:?}: {receives}");
         }
+    }
+
+    #[test]
+    fn a_place_in_line_is_kept_to_the_second_and_never_early() {
+        for wait_for in [WaitFor::Turn, WaitFor::Refused] {
+            let delay = |millis| {
+                policy().delay(wait_for(now() + TimeDelta::milliseconds(millis)), 1, now(), 0.5).as_secs()
+            };
+            assert_eq!((delay(6_000), delay(6_500), delay(0), delay(-9_000)), (6, 7, 1, 1));
+        }
+        assert!(WaitFor::Refused(now()).is_failure() && !WaitFor::Turn(now()).is_failure());
+    }
+
+    /// The line is half its length at least where it is long; the template lets users be received 250 times.
+    #[test]
+    fn whoever_stands_in_line_for_days_is_not_received_too_often() {
+        let (mut since, mut receives) = (now(), 0);
+        while since < now() + TimeDelta::minutes(2_880) {
+            receives += 1;
+            let place = since + TimeDelta::seconds(90);
+            since += policy().delay(WaitFor::Refused(place), receives, since, 0.5);
+        }
+        assert!(receives < 240, "{receives}");
     }
 }

@@ -39,6 +39,12 @@ macro_rules! metrics {
 }
 
 metrics! {
+    /// Accounts that a run is to scan.
+    ScansEnqueued,
+    /// Accounts that do not let us in.
+    AccountsDenied,
+    /// Users who are not checked because their account lets us in no more.
+    UsersDenied,
     /// Accounts whose users were all listed and enqueued. Its absence is what the "did not run" alarm waits for.
     ScansCompleted,
     /// Users that `iam:ListUsers` returned.

@@ -15,6 +15,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
+use keynudge_core::accounts::Scope;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccountId, UserId};
 use keynudge_core::messages::{AsOfLimit, InvalidMessage, Message, Run};
@@ -239,12 +240,12 @@ pub async fn work<M, T>(
         .await
 }
 
-/// Gives up a message about another account than `own`: there is no way to ask that one.
-pub fn check_account(message: &impl Message, own: &AccountId) -> Result<(), Failure> {
-    if message.account_id() == own {
+/// Gives up a message about an account that this deployment does not look after.
+pub fn check_account(message: &impl Message, scope: &Scope) -> Result<(), Failure> {
+    if scope.contains(message.account_id()) {
         return Ok(());
     }
-    Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is not this account")))
+    Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is none of this deployment's accounts")))
 }
 
 /// There is no time for it in this invocation.

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use keynudge_core::accounts::{InvalidScope, MemberRole, Scope};
 use keynudge_core::contact::AllowedDomains;
-use keynudge_core::ids::{AccountId, Domain, EmailAddress};
+use keynudge_core::ids::{Domain, EmailAddress};
 use keynudge_core::messages::AsOfLimit;
 use keynudge_core::retry::RetryPolicy;
 
@@ -73,9 +74,33 @@ impl<'a> Vars<'a> {
         entries.map(|entry| entry.parse().map_err(|error| InvalidVar::new(name, error))).collect()
     }
 
-    /// `ACCOUNT_ID`: the account the function runs in.
-    pub fn account_id(&self) -> Result<AccountId, InvalidVar> {
-        self.required("ACCOUNT_ID")
+    /// `ACCOUNT_ID`, `ACCOUNTS`, `ORGANIZATIONAL_UNITS` and `EXCLUDE_ACCOUNTS`: whose users are looked after.
+    pub fn scope(&self) -> Result<Scope, InvalidVar> {
+        let own = self.required("ACCOUNT_ID")?;
+        let units = self.list("ORGANIZATIONAL_UNITS")?.into_iter().collect();
+        let excluded = self.list("EXCLUDE_ACCOUNTS")?.into_iter().collect();
+        Scope::new(own, self.optional("ACCOUNTS")?, units, excluded).map_err(|error| {
+            let name = match error {
+                InvalidScope::UnitsWithoutOrganization => "ORGANIZATIONAL_UNITS",
+                InvalidScope::NobodyLeft => "EXCLUDE_ACCOUNTS",
+            };
+            InvalidVar::new(name, error)
+        })
+    }
+
+    /// `PARTITION`, `MEMBER_ROLE_NAME` and `EXTERNAL_ID`: how to get at accounts of `scope` that are not its own; `None` if
+    /// there are none. `session_name` tells those accounts why.
+    pub fn member_role(
+        &self,
+        scope: &Scope,
+        session_name: &'static str,
+    ) -> Result<Option<MemberRole>, InvalidVar> {
+        if !scope.leaves_own_account() {
+            return Ok(None);
+        }
+        let partition = self.required("PARTITION")?;
+        let name = self.required("MEMBER_ROLE_NAME")?;
+        Ok(Some(MemberRole { partition, name, external_id: self.optional("EXTERNAL_ID")?, session_name }))
     }
 
     /// `ALERT_AFTER_DAYS`: the age from which a key is stale.
@@ -201,6 +226,31 @@ mod tests {
             let allowed = vars.allowed_domains().unwrap();
             assert_eq!((allowed.allow(&own), allowed.allow(&other)), (false, true));
         });
+    }
+
+    #[test]
+    fn accounts_that_cannot_be_meant_are_refused_by_the_setting_to_change() {
+        let own = ("ACCOUNT_ID", "123456789012");
+        with(&[own, ("ORGANIZATIONAL_UNITS", "ou-ab12-11111111")], |vars| {
+            assert!(error(vars.scope()).starts_with("ORGANIZATIONAL_UNITS: "));
+        });
+        with(&[own, ("EXCLUDE_ACCOUNTS", "123456789012")], |vars| {
+            assert_eq!(error(vars.scope()), "EXCLUDE_ACCOUNTS: every account is excluded");
+        });
+        with(&[own, ("ACCOUNTS", "everybody")], |vars| {
+            assert!(error(vars.scope()).starts_with("ACCOUNTS: "));
+        });
+    }
+
+    #[test]
+    fn other_accounts_need_a_role_and_ones_own_does_not() {
+        let own = ("ACCOUNT_ID", "123456789012");
+        let role = |vars: Vars<'_>| vars.member_role(&vars.scope().unwrap(), "why");
+        with(&[own, ("ACCOUNTS", "123456789012")], |vars| assert_eq!(role(vars), Ok(None)));
+        let of_organization = [own, ("ACCOUNTS", "organization"), ("PARTITION", "aws")];
+        with(&of_organization, |vars| assert_eq!(error(role(vars)), "MEMBER_ROLE_NAME: is not set"));
+        let named = [&of_organization[..], &[("MEMBER_ROLE_NAME", "member"), ("EXTERNAL_ID", "")]].concat();
+        with(&named, |vars| assert_eq!(role(vars).unwrap().unwrap().external_id, None));
     }
 
     #[test]

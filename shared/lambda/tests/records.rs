@@ -25,7 +25,12 @@ use serde_json::json;
 const TIME_FOR_ONE: Duration = Duration::from_secs(14);
 
 fn scan(account: &str) -> String {
-    serde_json::to_string(&ScanAccount { run: run(), account_id: account.parse().unwrap() }).unwrap()
+    serde_json::to_string(&ScanAccount {
+        run: run(),
+        account_id: account.parse().unwrap(),
+        account_name: None,
+    })
+    .unwrap()
 }
 
 /// What SQS is told, and what is put aside, when `task` is what the function does with each account.
@@ -274,6 +279,7 @@ async fn a_finding_that_was_checked_again_is_as_old_as_when_it_was_first_found()
     let found = |found_at| StaleKeys {
         run: run(),
         account_id: ACCOUNT.parse().unwrap(),
+        account_name: None,
         user: user("jane"),
         recipient: Recipient { to: "jane@example.com".parse().unwrap(), found_by: ContactSource::Tag },
         keys: vec![StaleKey {

@@ -6,19 +6,22 @@ pub mod bodies;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, TimeDelta, Utc};
-use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ids::{AccessKeyId, AccountId, EmailAddress, UserName};
+use keynudge_core::accounts::Account;
+use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
+use keynudge_core::ids::{AccessKeyId, AccountId, AccountName, EmailAddress, UnitId, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed};
 use keynudge_core::ledger::Entry;
 use keynudge_core::mail::Mail;
 use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
-    Counts, DeadLetter, DeadLetters, Envelope, KeyStore, Ledger, ListedUser, Mailer, Outbox, Owner,
-    Redelivery, RunRecords, SendQuota, SendQuotas, UserDirectory, UserPage, WriteFailed,
+    AccountAliases, Counts, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore, Ledger, ListedUser,
+    Mailer, Organization, Outbox, Owner, Page, Redelivery, RunRecords, SendQuota, SendQuotas, UserDirectory,
+    UserPage, WriteFailed,
 };
 use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
@@ -269,7 +272,7 @@ impl Redelivery for MemoryRedelivery {
 #[derive(Default)]
 pub struct MemoryRunRecords {
     counts: RefCell<BTreeMap<(String, String), Counts>>,
-    started: RefCell<Vec<Run>>,
+    started: RefCell<Vec<(Run, usize)>>,
     broken: bool,
 }
 
@@ -282,12 +285,17 @@ impl MemoryRunRecords {
 
     /// What `run` came to in [`ACCOUNT`], under `name`.
     pub fn get(&self, run: &Run, name: &str) -> u64 {
-        let key = (run.run_id.to_string(), ACCOUNT.to_owned());
+        self.of_account(run, ACCOUNT, name)
+    }
+
+    /// What `run` came to in this account, under `name`.
+    pub fn of_account(&self, run: &Run, account_id: &str, name: &str) -> u64 {
+        let key = (run.run_id.to_string(), account_id.to_owned());
         self.counts.borrow().get(&key).and_then(|counts| counts.get(name)).copied().unwrap_or(0)
     }
 
-    /// The runs that were started.
-    pub fn started(&self) -> Vec<Run> {
+    /// The runs that were started, and of how many accounts.
+    pub fn started(&self) -> Vec<(Run, usize)> {
         self.started.borrow().clone()
     }
 
@@ -312,11 +320,11 @@ impl MemoryRunRecords {
 }
 
 impl RunRecords for MemoryRunRecords {
-    async fn start(&self, run: &Run, _at: DateTime<Utc>) -> Result<(), CallFailed> {
+    async fn start(&self, run: &Run, accounts: usize, _at: DateTime<Utc>) -> Result<(), CallFailed> {
         if self.broken {
             return Err(failure(FailureClass::Retry));
         }
-        self.started.borrow_mut().push(run.clone());
+        self.started.borrow_mut().push((run.clone(), accounts));
         Ok(())
     }
 
@@ -498,8 +506,8 @@ impl SendQuotas for MemoryMailer {
     }
 }
 
-/// An account's IAM.
-#[derive(Default)]
+/// An account's IAM. Its clones count their calls together.
+#[derive(Clone, Default)]
 pub struct MemoryIam {
     /// The pages of its user list; an `Err` fails that page.
     pub pages: Vec<Result<Vec<ListedUser>, FailureClass>>,
@@ -513,10 +521,14 @@ pub struct MemoryIam {
     pub last_used: BTreeMap<AccessKeyId, LastUsed>,
     /// Users whose keys or tags cannot be read: `keys jane`, `tags jane`.
     pub failing: BTreeMap<&'static str, FailureClass>,
+    /// The account's alias.
+    pub alias: Option<AccountName>,
+    /// What every call fails with, if it does.
+    pub refusal: Option<CallFailed>,
     /// How long each call takes.
     pub latency: Duration,
-    /// The calls so far: `page`, `keys jane`, `tags jane`, `last used`.
-    pub calls: RefCell<Vec<String>>,
+    /// The calls so far: `page`, `keys jane`, `tags jane`, `last used`, `alias`.
+    pub calls: Rc<RefCell<Vec<String>>>,
 }
 
 impl MemoryIam {
@@ -525,7 +537,91 @@ impl MemoryIam {
         assert!(call != "keys panic", "the user called panic");
         let failing = self.failing.get(call.as_str()).copied();
         self.calls.borrow_mut().push(call);
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
         failing.map_or(Ok(()), |class| Err(failure(class)))
+    }
+}
+
+/// What a role that does not let us in comes to.
+#[must_use]
+pub fn role_denied() -> CallFailed {
+    let class = FailureClass::Operator;
+    CallFailed { call: ASSUME_ROLE, class, code: "AccessDenied".to_owned(), source: None }
+}
+
+/// The IAM of each account; an account that is not here does not let us in.
+#[derive(Default)]
+pub struct MemoryAccounts(pub BTreeMap<AccountId, MemoryIam>);
+
+impl MemoryAccounts {
+    /// [`ACCOUNT`] alone.
+    #[must_use]
+    pub fn one(iam: MemoryIam) -> Self {
+        Self([(ACCOUNT.parse().expect("an account id"), iam)].into())
+    }
+
+    /// The IAM of [`ACCOUNT`].
+    pub fn own(&mut self) -> &mut MemoryIam {
+        self.0.entry(ACCOUNT.parse().expect("an account id")).or_default()
+    }
+}
+
+impl IamByAccount for MemoryAccounts {
+    type Iam = MemoryIam;
+
+    async fn iam(&self, account_id: &AccountId) -> MemoryIam {
+        let known = self.0.get(account_id).cloned();
+        known.unwrap_or_else(|| MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() })
+    }
+}
+
+/// An organization: its accounts by the unit they are in, and its units by the unit above them. Pages hold two entries.
+#[derive(Default)]
+pub struct MemoryOrganization {
+    /// The accounts in each unit.
+    pub accounts: BTreeMap<UnitId, Vec<Account>>,
+    /// The units in each unit.
+    pub units: BTreeMap<UnitId, Vec<UnitId>>,
+    /// What every call fails with, if it does.
+    pub refusal: Option<CallFailed>,
+}
+
+impl MemoryOrganization {
+    fn page<T>(&self, all: Vec<T>, token: Option<&str>) -> Result<Page<T>, CallFailed> {
+        const ENTRIES: usize = 2;
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let from: usize = token.map_or(0, |token| token.parse().expect("a token of ours"));
+        let next = (from + ENTRIES < all.len()).then(|| (from + ENTRIES).to_string());
+        Ok(Page { entries: all.into_iter().skip(from).take(ENTRIES).collect(), next })
+    }
+}
+
+impl Organization for MemoryOrganization {
+    async fn accounts_page(
+        &self,
+        unit: Option<&UnitId>,
+        token: Option<&str>,
+    ) -> Result<Page<Account>, CallFailed> {
+        let all = match unit {
+            Some(unit) => self.accounts.get(unit).cloned().unwrap_or_default(),
+            None => self.accounts.values().flatten().cloned().collect(),
+        };
+        self.page(all, token)
+    }
+
+    async fn units_page(&self, unit: &UnitId, token: Option<&str>) -> Result<Page<UnitId>, CallFailed> {
+        self.page(self.units.get(unit).cloned().unwrap_or_default(), token)
+    }
+}
+
+impl AccountAliases for MemoryIam {
+    async fn alias(&self) -> Result<Option<AccountName>, CallFailed> {
+        self.call("alias".to_owned()).await?;
+        Ok(self.alias.clone())
     }
 }
 

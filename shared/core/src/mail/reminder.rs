@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::contact::ContactSource;
-use crate::ids::{AccessKeyId, AccountId, EmailAddress, Line, Partition, UserName};
+use crate::ids::{AccessKeyId, AccountId, AccountName, EmailAddress, Line, Partition, UserName};
 use crate::keys::{LastUsed, StaleKey};
 use crate::messages::StaleKeys;
 
@@ -18,6 +18,8 @@ use crate::messages::StaleKeys;
 pub struct Reminder {
     /// The account the user is in.
     pub account_id: AccountId,
+    /// What people call that account: its alias, or its name in the organization; `None` where it has neither.
+    pub account_name: Option<AccountName>,
     /// The user whose keys these are.
     pub user_name: UserName,
     /// The stale keys, the oldest first.
@@ -163,6 +165,7 @@ impl Reminder {
         let next = as_of.checked_add_days(Days::new(settings.remind_every_days.get().into()));
         Self {
             account_id: finding.account_id.clone(),
+            account_name: finding.account_name.clone(),
             user_name: user.name.clone(),
             keys: finding.keys.iter().map(KeyFacts::of).collect(),
             key_count: finding.keys.len(),
@@ -328,6 +331,7 @@ pub(super) mod tests {
         StaleKeys {
             run: Run::at(as_of, Mode::Live),
             account_id: "111122223333".parse().unwrap(),
+            account_name: None,
             user: User {
                 name: "jane".parse().unwrap(),
                 id: "AIDACKCEVSQ6C2EXAMPLE".parse().unwrap(),
@@ -424,6 +428,13 @@ pub(super) mod tests {
         assert_eq!((reminder.key_count, reminder.alert_after_days.get()), (2, 90));
         assert_eq!(remind(vec![old(None)]).key_count, 1);
         assert_eq!(reminder.found_by, ContactSource::Tag);
+    }
+
+    #[test]
+    fn the_account_is_named_where_it_has_a_name() {
+        let finding = StaleKeys { account_name: "payments".parse().ok(), ..finding(vec![old(None)]) };
+        assert_eq!(Reminder::new(&finding, &settings()).account_name, finding.account_name);
+        assert!(remind(vec![old(None)]).account_name.is_none());
     }
 
     #[test]
