@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | an owner's entry | `owner#ACCOUNT#USER_ID`, a pilot's behind `pilot#` | `ledger` |
 //! | what a run came to in an account | `run#RUN_ID` | the account |
-//! | that a run was started | `runs` | the run |
+//! | that a run was started, and for how many accounts | `runs` | the run |
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,8 +85,8 @@ impl Ledger for LedgerTable {
 }
 
 impl RunRecords for LedgerTable {
-    async fn start(&self, run: &Run, at: DateTime<Utc>) -> Result<(), CallFailed> {
-        let about = About { started_at: Some(at), ..About::run(run) };
+    async fn start(&self, run: &Run, accounts: usize, at: DateTime<Utc>) -> Result<(), CallFailed> {
+        let about = About { started_at: Some(at), accounts: Some(accounts), ..About::run(run) };
         self.update(key("runs".to_owned(), run.run_id.as_str()), &about, &Counts::new(), &Counts::new()).await
     }
 
@@ -107,6 +107,8 @@ struct About {
     mode: Mode,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<usize>,
     expires_at: i64,
 }
 
@@ -114,7 +116,7 @@ impl About {
     fn run(run: &Run) -> Self {
         // A dry run may judge a day that is long past.
         let expires_at = (run.as_of.max(Utc::now()) + RECORDS_KEPT_FOR).timestamp();
-        Self { as_of: run.as_of, mode: run.mode, started_at: None, expires_at }
+        Self { as_of: run.as_of, mode: run.mode, started_at: None, accounts: None, expires_at }
     }
 }
 
@@ -396,12 +398,12 @@ mod tests {
     #[tokio::test]
     async fn a_runs_first_start_is_kept_in_the_list_of_runs() {
         let client = answers([(200, "{}")]);
-        table(&client).await.start(&run(), now()).await.unwrap();
+        table(&client).await.start(&run(), 20, now()).await.unwrap();
         let update = bodies(&client).remove(0);
         assert_eq!(update["TableName"], "keynudge-ledger");
         assert_eq!(update["Key"], json!({"pk": {"S": "runs"}, "sk": {"S": "2126-03-01T06:00:00Z-dry-run"}}));
         let expression = update["UpdateExpression"].as_str().unwrap();
-        for name in ["as_of", "mode", "started_at", "expires_at"] {
+        for name in ["as_of", "mode", "started_at", "accounts", "expires_at"] {
             assert!(
                 expression.contains(&format!("#{name} = if_not_exists(#{name}, :{name})")),
                 "{expression}"
@@ -416,6 +418,7 @@ mod tests {
                 ":as_of": {"S": "2126-03-01T06:00:00Z"},
                 ":mode": {"S": "dry_run"},
                 ":started_at": {"S": "2026-03-01T06:00:00Z"},
+                ":accounts": {"N": "20"},
                 ":expires_at": {"N": kept_until.timestamp().to_string()}
             })
         );

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use hyper_util::client::legacy::Error as HttpError;
 use keynudge_core::failure::FailureClass::{Never, Operator, Retry, Unknown};
-use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
+use keynudge_core::ids::InvalidId;
 
 /// What services' error codes mean, whatever the status they come with. [`stem`] says how they are written here.
 ///
@@ -76,6 +78,20 @@ const CODES: &[(FailureClass, &[&str])] = &[
             "ValidationError",
         ],
     ),
+    // STS, of a region it is switched off in.
+    (Operator, &["RegionDisabled"]),
+    // Organizations: there is none, or no unit of the id that a setting names, or it may not be asked from here.
+    (
+        Operator,
+        &[
+            "AWSOrganizationsNotInUse",
+            "ConstraintViolation",
+            "OrganizationalUnitNotFound",
+            "ParentNotFound",
+            "UnsupportedAPIEndpoint",
+        ],
+    ),
+    (Unknown, &["Service"]),
     // SES. What `MessageRejected` and `Throttling` say besides is told by `about_the_account`.
     (
         Operator,
@@ -176,10 +192,21 @@ pub(crate) fn unrepeatable_call_failed<E>(call: &'static str, error: SdkError<E,
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let (class, code) = match &error {
+    let (call, (class, code)) = match find::<SdkError<AssumeRoleError>>(&error) {
+        Some(error) => (ASSUME_ROLE, role_not_assumed(error)),
+        None => (call, judge(&error)),
+    };
+    CallFailed { call, class, code, source: Some(Arc::new(error)) }
+}
+
+fn judge<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
         SdkError::ConstructionFailure(_) => (Never, "construction".to_owned()),
         SdkError::TimeoutError(_) => (Unknown, "timeout".to_owned()),
-        SdkError::DispatchFailure(_) => dispatch_failed(&error),
+        SdkError::DispatchFailure(_) => dispatch_failed(error),
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let code = answer.err().code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
@@ -187,8 +214,14 @@ where
         }
         // `ResponseError`: an answer that ends early. The enum is open, so there may be more to come.
         _ => (Unknown, "unreadable answer".to_owned()),
-    };
-    CallFailed { call, class, code, source: Some(Arc::new(error)) }
+    }
+}
+
+/// Judges what kept a call from being made at all: the role it was to be made with could not be assumed. Nobody minds
+/// if that is repeated; and what is wrong with the request is wrong with the settings it is made of.
+fn role_not_assumed(error: &SdkError<AssumeRoleError>) -> (FailureClass, String) {
+    let (class, code) = judge(error);
+    (if class == Never { Operator } else { repeatable(class) }, code)
 }
 
 /// Judges what kept a request from an answer. Only what is certain to have happened before it was written counts as
@@ -216,6 +249,24 @@ pub(crate) fn not_built(call: &'static str, error: impl Into<Box<dyn Error + Sen
     CallFailed { call, class: Never, code: "construction".to_owned(), source: Some(Arc::from(error.into())) }
 }
 
+/// An answer that cannot be used. The service should not send one; reading on as if it said less would lose users.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("a value is not what the service says it is")]
+    Invalid(#[from] InvalidId),
+    #[error("a date is out of range")]
+    Date,
+    #[error("more pages than there can be")]
+    Endless,
+}
+
+/// Judges an answer that cannot be used: perhaps the next one can.
+pub(crate) fn unusable(call: &'static str, error: Unusable) -> CallFailed {
+    CallFailed { call, class: Retry, code: "unusable answer".to_owned(), source: Some(Arc::new(error)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +280,7 @@ mod tests {
 
     #[test]
     fn every_service_has_its_codes() {
-        let services: [(FailureClass, &[&str]); 22] = [
+        let services: [(FailureClass, &[&str]); 27] = [
             // IAM.
             (Retry, &["Throttling", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded"]),
             (
@@ -240,6 +291,23 @@ mod tests {
             (Operator, &["IncompleteSignature", "MissingAuthenticationToken", "NotAuthorized"]),
             (Retry, &["ExpiredToken", "ExpiredTokenException", "RequestExpired"]),
             (Never, &["ValidationError", "InvalidInput", "MalformedInput", "MissingParameter"]),
+            // STS, and what any service says.
+            (Operator, &["RegionDisabledException", "AccessDenied", "InvalidClientTokenId"]),
+            // Organizations.
+            (
+                Operator,
+                &[
+                    "AccessDeniedException",
+                    "AWSOrganizationsNotInUseException",
+                    "ConstraintViolationException",
+                    "OrganizationalUnitNotFoundException",
+                    "ParentNotFoundException",
+                    "UnsupportedAPIEndpointException",
+                ],
+            ),
+            (Unknown, &["ServiceException"]),
+            (Retry, &["TooManyRequestsException"]),
+            (Never, &["InvalidInputException"]),
             // SES.
             (Retry, &["Throttling", "ThrottlingException", "LimitExceededException"]),
             (Operator, &["ConfigurationSetDoesNotExist", "ConfigurationSetDoesNotExistException"]),

@@ -1,21 +1,19 @@
 //! IAM: an account's users, and what is known of their keys. Reads only.
 
-use std::sync::Arc;
-
 use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
 use aws_sdk_iam::Client;
+use aws_sdk_iam::config::Builder;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iam::types;
 use chrono::{DateTime, Utc};
-use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ids::{AccessKeyId, InvalidId, Line, UserName};
+use keynudge_core::failure::CallFailed;
+use keynudge_core::ids::{AccessKeyId, AccountName, Line, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed};
 use keynudge_core::messages::User;
-use keynudge_core::ports::{KeyStore, ListedUser, UserDirectory, UserPage};
+use keynudge_core::ports::{AccountAliases, KeyStore, ListedUser, UserDirectory, UserPage};
 use keynudge_core::tags::Tags;
 
-use crate::failure::call_failed;
+use crate::failure::{Unusable, call_failed, unusable};
 
 /// The largest page IAM serves; without it, pages have 100 entries (IAM API, `MaxItems`).
 const MAX_ITEMS: i32 = 1_000;
@@ -34,13 +32,11 @@ impl Iam {
     /// The IAM that `config`'s credentials belong to.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        Self::with(Builder::from(config))
     }
 
-    /// The same, for a caller who keeps to a pace of its own: each call is one request.
-    #[must_use]
-    pub fn without_retries(config: &SdkConfig) -> Self {
-        let config = aws_sdk_iam::config::Builder::from(config).retry_config(RetryConfig::disabled());
+    /// The IAM that a client set up like this asks.
+    pub(crate) fn with(config: Builder) -> Self {
         Self { client: Client::from_conf(config.build()) }
     }
 }
@@ -112,6 +108,19 @@ impl KeyStore for Iam {
     }
 }
 
+impl AccountAliases for Iam {
+    async fn alias(&self) -> Result<Option<AccountName>, CallFailed> {
+        const CALL: &str = "iam:ListAccountAliases";
+        let aliases = whole_list(CALL, async |marker| {
+            let page = self.client.list_account_aliases().set_marker(marker).send().await;
+            let page = page.map_err(|error| call_failed(CALL, error))?;
+            Ok(Some((page.account_aliases, next_marker(CALL, page.is_truncated, page.marker)?)))
+        })
+        .await?;
+        Ok(aliases.and_then(|aliases| aliases.into_iter().next()?.try_into().ok()))
+    }
+}
+
 /// All entries of a list that one user's keys or tags make; `None` as soon as a page says the user is gone.
 async fn whole_list<T>(
     call: &'static str,
@@ -130,28 +139,6 @@ async fn whole_list<T>(
         marker = next;
     }
     Err(unusable(call, Unusable::Endless))
-}
-
-/// An answer that cannot be used. The service should not send one; reading on as if it said less would lose users.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error("a value is not what IAM says it is")]
-    Invalid(#[from] InvalidId),
-    #[error("a date is out of range")]
-    Date,
-    #[error("more pages than there can be")]
-    Endless,
-}
-
-fn unusable(call: &'static str, error: Unusable) -> CallFailed {
-    CallFailed {
-        call,
-        class: FailureClass::Retry,
-        code: "unusable answer".to_owned(),
-        source: Some(Arc::new(error)),
-    }
 }
 
 /// Turns the error of a user who does not exist (any more) into `None`.
@@ -226,6 +213,7 @@ fn instant(date: &aws_sdk_iam::primitives::DateTime) -> Result<DateTime<Utc>, Un
 mod tests {
     use super::*;
     use aws_smithy_http_client::test_util::{NeverClient, StaticReplayClient};
+    use keynudge_core::failure::FailureClass;
 
     use crate::replay::{answers, config, requests};
 
@@ -438,5 +426,31 @@ mod tests {
             LastUsed::At { at: at("2026-01-02T03:04:05Z"), service: line("s3"), region: line("eu-west-1") };
         assert_eq!(iam.last_used(&key).await.unwrap(), used);
         assert_eq!(iam.last_used(&key).await.unwrap(), LastUsed::Never);
+    }
+
+    #[tokio::test]
+    async fn an_account_has_an_alias_or_none() {
+        let aliases = |aliases: &str| {
+            page("ListAccountAliases", &format!("<AccountAliases>{aliases}</AccountAliases>"), None)
+        };
+        let client = answers([
+            aliases("<member>acme-shop</member>"),
+            aliases(""),
+            page("ListAccountAliases", "<AccountAliases/>", Some("m1")),
+            aliases("<member>acme-shop</member>"),
+        ]);
+        let iam = iam(&client).await;
+        let acme = Some("acme-shop".parse().unwrap());
+        assert_eq!(iam.alias().await.unwrap(), acme);
+        assert_eq!(iam.alias().await.unwrap(), None);
+        assert_eq!(iam.alias().await.unwrap(), acme, "behind an empty page");
+        let requests = requests(&client);
+        assert!(requests[0].1.contains("Action=ListAccountAliases") && requests[3].1.contains("Marker=m1"));
+    }
+
+    #[tokio::test]
+    async fn an_alias_that_may_not_be_asked_for_is_a_failure() {
+        let error = iam(&answers([DENIED])).await.alias().await.unwrap_err();
+        assert_eq!((error.class, error.call), (FailureClass::Operator, "iam:ListAccountAliases"));
     }
 }

@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_config::ConfigLoader;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_credential_types::provider::error::CredentialsError;
-use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::accounts::MemberRole;
+use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
 use keynudge_core::mail::Mail;
-use keynudge_core::ports::{Book, Envelope, Mailer, Owner, SendQuotas};
+use keynudge_core::ports::{AccountAliases, Book, Envelope, IamByAccount, Mailer, Owner, SendQuotas};
 
+use crate::accounts::IamAccounts;
 use crate::replay::loader;
 use crate::ses::SesMailer;
 
@@ -53,13 +57,15 @@ impl Server {
     }
 }
 
-/// Reads one request to its end.
-fn read_request(connection: &TcpStream) {
+/// Reads one request to its end; `None` if none comes any more.
+fn read_request(connection: &TcpStream) -> Option<String> {
     let mut reader = BufReader::new(connection);
     let mut length = 0;
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
+        if reader.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
@@ -67,7 +73,9 @@ fn read_request(connection: &TcpStream) {
             break;
         }
     }
-    reader.read_exact(&mut vec![0; length]).unwrap();
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    Some(String::from_utf8(body).unwrap())
 }
 
 fn answer(mut connection: &TcpStream, body: &str) {
@@ -77,6 +85,12 @@ fn answer(mut connection: &TcpStream, body: &str) {
 /// Keeps the connection open for as long as the process lives.
 fn hold(connection: TcpStream) {
     std::mem::forget(connection);
+}
+
+/// An endpoint that nobody listens at.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
 }
 
 const SENT: &str =
@@ -124,10 +138,7 @@ async fn a_mail_that_is_answered_is_sent() {
 
 #[tokio::test]
 async fn a_mail_for_which_nobody_listens_was_not_taken() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    assert_failed(send(format!("http://{address}")).await, FailureClass::Retry, "no connection");
+    assert_failed(send(nobody()).await, FailureClass::Retry, "no connection");
 }
 
 #[tokio::test]
@@ -165,9 +176,22 @@ async fn a_mail_that_nobody_could_sign_was_not_taken() {
 }
 
 #[tokio::test]
+async fn a_mail_that_waits_for_a_role_in_vain_was_not_taken() {
+    let ses = Server::start(|connection, _| hold(connection));
+    let sts = Server::start(|connection, _| drop(read_request(&connection)));
+    let once = loader().retry_config(RetryConfig::disabled()).endpoint_url(sts.http()).load().await;
+    let role = AssumeRoleProvider::builder("arn:aws:iam::111111111111:role/mailer").configure(&once);
+    let sender = loader().endpoint_url(ses.http()).credentials_provider(role.build().await);
+    let error = send_with(sender).await.unwrap_err();
+    assert_eq!(error.call, ASSUME_ROLE);
+    assert_failed(Err(error), FailureClass::Retry, "connection");
+    assert_eq!((sts.connections(), ses.connections()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_mail_whose_connection_breaks_may_have_been_taken() {
     let before_the_request = Server::start(|connection, _| drop(connection));
-    let after_the_request = Server::start(|connection, _| read_request(&connection));
+    let after_the_request = Server::start(|connection, _| drop(read_request(&connection)));
     for server in [before_the_request, after_the_request] {
         assert_failed(send(server.http()).await, FailureClass::Unknown, "connection");
         assert_eq!(server.connections(), 1, "sent once");
@@ -213,4 +237,45 @@ async fn a_call_that_may_be_repeated_survives_a_broken_connection() {
     });
     mailer(loader().endpoint_url(server.http())).await.send_quota().await.unwrap();
     assert_eq!(server.connections(), 2);
+}
+
+const ROLE: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA</AccessKeyId>\
+                    <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
+                    <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
+                    </AssumeRoleResponse>";
+
+const ALIASES: &str = "<ListAccountAliasesResponse><ListAccountAliasesResult><AccountAliases/>\
+                       <IsTruncated>false</IsTruncated></ListAccountAliasesResult></ListAccountAliasesResponse>";
+
+async fn accounts(endpoint: String) -> IamAccounts {
+    let role = MemberRole {
+        partition: "aws".parse().unwrap(),
+        name: "keynudge-member".parse().unwrap(),
+        external_id: None,
+        session_name: "keynudge-tests",
+    };
+    let sdk = loader().endpoint_url(endpoint).load().await;
+    IamAccounts::without_retries(&sdk, "123456789012".parse().unwrap(), Some(role))
+}
+
+#[tokio::test]
+async fn all_accounts_share_their_connections() {
+    let server = Server::start(|connection, _| {
+        while let Some(request) = read_request(&connection) {
+            answer(&connection, if request.contains("AssumeRole") { ROLE } else { ALIASES });
+        }
+    });
+    let accounts = accounts(server.http()).await;
+    for account in ["123456789012", "111111111111", "222222222222"] {
+        accounts.iam(&account.parse().unwrap()).await.alias().await.unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_account_whose_role_nobody_listens_for_is_tried_again() {
+    let accounts = accounts(nobody()).await;
+    let error = accounts.iam(&"111111111111".parse().unwrap()).await.alias().await.unwrap_err();
+    assert_eq!(error.call, ASSUME_ROLE);
+    assert_failed(Err(error), FailureClass::Retry, "no connection");
 }

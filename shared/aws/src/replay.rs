@@ -39,3 +39,15 @@ pub(crate) fn requests(client: &StaticReplayClient) -> Vec<(String, String)> {
         })
         .collect()
 }
+
+/// Who signed the requests so far: each one's access key id.
+pub(crate) fn signers(client: &StaticReplayClient) -> Vec<String> {
+    client
+        .actual_requests()
+        .map(|request| {
+            let authorization = request.headers().get("authorization").unwrap_or_default();
+            let (_, credential) = authorization.split_once("Credential=").unwrap_or_default();
+            credential.split('/').next().unwrap_or_default().to_owned()
+        })
+        .collect()
+}

@@ -1,13 +1,21 @@
-//! How every client is set up: timeouts and retries on purpose, since the SDK has no timeout by default.
+//! How every client is set up: timeouts and retries on purpose, since the SDK has no timeout by default, and one HTTP
+//! client for all.
 
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 
 /// One attempt of a small call. IAM, SQS, SES and DynamoDB answer in tens of milliseconds; 10 s is long gone wrong.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call with all its attempts. Below the functions' timeouts as they come, so that a handler hears of the failure; a
 /// handler that has less time cuts the call off.
@@ -22,12 +30,44 @@ pub async fn load() -> SdkConfig {
 }
 
 pub(crate) fn defaults() -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let behavior = BehaviorVersion::v2026_01_12();
+    let loader = aws_config::defaults(behavior)
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .operation_timeout(OPERATION_TIMEOUT)
                 .build(),
         )
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
+    match default_http_client(behavior) {
+        Some(client) => loader.http_client(OneHttpClient(client)),
+        None => loader,
+    }
+}
+
+/// The HTTP client that each of the SDK's clients would otherwise make for itself.
+fn default_http_client(behavior: BehaviorVersion) -> Option<SharedHttpClient> {
+    let plugin = default_http_client_plugin_v2(behavior)?;
+    plugin.runtime_components(&RuntimeComponentsBuilder::new("keynudge")).http_client()
+}
+
+/// One HTTP client, and so one pool of connections, for all clients, of which there is one for each account.
+///
+/// By itself, the SDK's would set up TLS with every root certificate for each client that is made, and throw it away: the
+/// first call is not to wait for that. Here it waits, once.
+#[derive(Debug)]
+struct OneHttpClient(SharedHttpClient);
+
+impl HttpClient for OneHttpClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
 }

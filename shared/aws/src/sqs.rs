@@ -204,7 +204,8 @@ mod tests {
     }
 
     fn scan(account: &str) -> ScanAccount {
-        ScanAccount { run: Run::at(as_of(), Mode::Live), account_id: account.parse().unwrap() }
+        let run = Run::at(as_of(), Mode::Live);
+        ScanAccount { run, account_id: account.parse().unwrap(), account_name: None }
     }
 
     fn codes(results: &[Result<(), CallFailed>]) -> Vec<Option<(FailureClass, &str)>> {
