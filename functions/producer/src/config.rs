@@ -1,7 +1,7 @@
 //! The producer's settings.
 
+use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::{Audience, PathPrefix};
-use keynudge_core::ids::AccountId;
 use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
@@ -14,20 +14,26 @@ pub(crate) struct Config {
     pub(crate) users_queue_url: String,
     pub(crate) ledger_table: String,
     pub(crate) retry: RetryPolicy,
+    /// How to get at other accounts.
+    pub(crate) member_role: Option<MemberRole>,
     pub(crate) rules: Rules,
 }
 
 /// The settings that decide about users and runs.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) account_id: AccountId,
+    pub(crate) scope: Scope,
     pub(crate) audience: Audience,
     pub(crate) path_prefix: PathPrefix,
     pub(crate) as_of: AsOfRule,
 }
 
+/// What the accounts see in their own logs.
+const SESSION_NAME: &str = "keynudge-producer-lists-users";
+
 impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
+        let scope = vars.scope()?;
         Ok(Self {
             deployment: vars.required("DEPLOYMENT")?,
             accounts_queue_url: vars.required("ACCOUNTS_QUEUE_URL")?,
@@ -35,8 +41,9 @@ impl Config {
             users_queue_url: vars.required("USERS_QUEUE_URL")?,
             ledger_table: vars.required("LEDGER_TABLE")?,
             retry: vars.retry_policy()?,
+            member_role: vars.member_role(&scope, SESSION_NAME)?,
             rules: Rules {
-                account_id: vars.account_id()?,
+                scope,
                 audience: vars.required("AUDIENCE")?,
                 path_prefix: vars.optional("PATH_PREFIX")?.unwrap_or_default(),
                 as_of: vars.as_of_rule()?,
@@ -50,7 +57,7 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 13] = [
+    const ALL: [(&str, &str); 19] = [
         ("DEPLOYMENT", "keys"),
         ("ACCOUNTS_QUEUE_URL", "https://sqs/accounts"),
         ("ACCOUNTS_DEAD_LETTER_QUEUE_URL", "https://sqs/accounts-dead"),
@@ -64,6 +71,12 @@ mod tests {
         ("OPERATOR_DELAY_SECONDS", "3600"),
         ("PATH_PREFIX", "/people/"),
         ("ALLOW_AS_OF", "true"),
+        ("ACCOUNTS", "organization"),
+        ("ORGANIZATIONAL_UNITS", "ou-ab12-11111111"),
+        ("EXCLUDE_ACCOUNTS", "210987654321"),
+        ("PARTITION", "aws-cn"),
+        ("MEMBER_ROLE_NAME", "member"),
+        ("EXTERNAL_ID", "fence"),
     ];
 
     /// What the settings come to, with `name` set to `value` instead.
@@ -81,9 +94,19 @@ mod tests {
             (config.ledger_table.as_str(), config.retry.give_up_after.num_hours()),
             ("keys-ledger", 24)
         );
-        assert_eq!((config.deployment.as_str(), config.rules.account_id.as_str()), ("keys", "123456789012"));
+        assert_eq!((config.deployment.as_str(), config.rules.scope.own().as_str()), ("keys", "123456789012"));
         assert_eq!((config.rules.audience, config.rules.as_of), (Audience::All, AsOfRule::Any));
         assert_eq!(config.rules.path_prefix, "/people/".parse().unwrap());
+    }
+
+    #[test]
+    fn other_accounts_are_asked_by_their_role() {
+        let config = config_with("", "").unwrap();
+        let role = config.member_role.unwrap();
+        assert_eq!((role.partition.as_str(), role.name.as_str()), ("aws-cn", "member"));
+        assert_eq!((role.external_id.as_deref(), role.session_name), (Some("fence"), SESSION_NAME));
+        assert!(config.rules.scope.excludes(&"210987654321".parse().unwrap()));
+        assert_eq!(config.rules.scope.units().len(), 1);
     }
 
     #[test]

@@ -8,8 +8,13 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, Utc};
 use keynudge_core::audience::SkipReason;
+use keynudge_core::failure::CallFailed;
+use keynudge_core::ids::AccountName;
 use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount};
-use keynudge_core::ports::{DeadLetters, ListedUser, Outbox, Redelivery, RunRecords, UserDirectory};
+use keynudge_core::ports::{
+    AccountAliases, DeadLetters, IamByAccount, ListedUser, Organization, Outbox, Redelivery, RunRecords,
+    UserDirectory,
+};
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::clock::Clock;
 use keynudge_lambda::deadline::Deadline;
@@ -20,20 +25,23 @@ use lambda_runtime::Error;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::accounts;
 use crate::config::Rules;
 
 /// What EventBridge Scheduler replaces by the scheduled time. Emulators and people leave it as it is: it means now.
 const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 
-/// A page is only asked for with this much time left: for the call (20 s at most), and for sending its 1,000 users.
-const TIME_FOR_A_PAGE: Duration = Duration::from_secs(30);
+/// A page is only asked for with this much time left: for the call (20 s at most), for the account's alias (as long), and for
+/// sending its 1,000 users.
+const TIME_FOR_A_PAGE: Duration = Duration::from_secs(50);
 
 /// More pages than an account can have: five full ones hold the 5,000 users that IAM allows, but pages may come short.
 const MAX_PAGES: usize = 1_000;
 
 /// The producer, over its ports.
-pub(crate) struct Producer<D, A, U, L, R, C> {
-    pub(crate) directory: D,
+pub(crate) struct Producer<O, I, A, U, L, R, C> {
+    pub(crate) organization: O,
+    pub(crate) iam: I,
     pub(crate) accounts: A,
     pub(crate) users: U,
     pub(crate) source: Source<L, R, C>,
@@ -70,9 +78,18 @@ impl TryFrom<Value> for Trigger {
     }
 }
 
-impl<D, A, U, L, R, C> Producer<D, A, U, L, R, C>
+/// Why an account's users are not enqueued.
+enum NotScanned {
+    /// The account does not let us in.
+    RoleDenied(CallFailed),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl<O, I, A, U, L, R, C> Producer<O, I, A, U, L, R, C>
 where
-    D: UserDirectory,
+    O: Organization,
+    I: IamByAccount<Iam: UserDirectory + AccountAliases>,
     A: Outbox<ScanAccount>,
     U: Outbox<CheckUser>,
     L: DeadLetters,
@@ -87,7 +104,7 @@ where
         metrics: &Metrics,
     ) -> Result<Option<SqsBatchResponse>, Error> {
         match trigger {
-            Trigger::Schedule(schedule) => self.start(&schedule).await.map(|()| None),
+            Trigger::Schedule(schedule) => self.start(&schedule, deadline, metrics).await.map(|()| None),
             Trigger::Records(event) => {
                 let scans = records::read(event, self.rules.as_of.limit(self.source.clock))?;
                 let task = async |scan| self.scan(scan, deadline, metrics).await;
@@ -98,55 +115,102 @@ where
     }
 
     /// Enqueues the scans of a run. An error is retried by Lambda, and then put in the queue for failed invocations.
-    async fn start(&self, schedule: &Schedule) -> Result<(), Error> {
+    async fn start(&self, schedule: &Schedule, deadline: Deadline, metrics: &Metrics) -> Result<(), Error> {
         let clock = self.source.clock;
         let run = Run::at(schedule.instant(clock)?, schedule.mode);
         self.rules.as_of.limit(clock).check(&run)?;
-        if let Err(error) = self.source.run_records.start(&run, clock()).await {
+        let accounts = accounts::of(&self.rules.scope, &self.organization, deadline).await?;
+        if let Err(error) = self.source.run_records.start(&run, accounts.len(), clock()).await {
             // A run that is not listed mails as well as any other.
             tracing::warn!(%error, "the run is missing in the list of runs");
         }
-        let scan = ScanAccount { run, account_id: self.rules.account_id.clone() };
-        send_all(&self.accounts, std::slice::from_ref(&scan)).await.into_iter().collect::<Result<(), _>>()?;
-        records::log_outcome("scan_enqueued", &scan);
+        let scans: Vec<ScanAccount> = accounts
+            .into_iter()
+            .map(|account| ScanAccount {
+                run: run.clone(),
+                account_id: account.id,
+                account_name: account.name,
+            })
+            .collect();
+        send_all(&self.accounts, &scans).await.into_iter().collect::<Result<(), _>>()?;
+        metrics.add(Metric::ScansEnqueued, scans.len());
+        for scan in &scans {
+            records::log_outcome("scan_enqueued", scan);
+        }
+        Ok(())
+    }
+
+    /// Scans one account. One that does not let us in is done, too, as one outcome: it is counted, an alarm tells of it, and the
+    /// next run asks again. Trying for a day would not make it another outcome, and a dead letter would say the same twice.
+    async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
+        records::check_account(&scan, &self.rules.scope)?;
+        let counts = Metrics::default();
+        // What a scan that was done before may have found, and this one does not, must not stay in the record.
+        for never_missing in
+            [Metric::AccountsDenied, SkipReason::NeverSignedIn.into(), SkipReason::OutsidePath.into()]
+        {
+            counts.add(never_missing, 0);
+        }
+        let outcome = match self.enqueue_users(&scan, &counts, deadline, metrics).await {
+            Ok(()) => {
+                counts.count(Metric::ScansCompleted);
+                "scanned"
+            }
+            Err(NotScanned::RoleDenied(error)) => {
+                tracing::warn!(account_id = scan.account_id.as_str(), %error, "the account does not let us in");
+                counts.count(Metric::AccountsDenied);
+                "role_denied"
+            }
+            Err(NotScanned::Failed(failure)) => return Err(failure),
+        };
+        records::set_counts(&self.source, &scan, &counts, deadline, metrics).await;
+        metrics.merge(&counts);
+        records::log_outcome(outcome, &scan);
         Ok(())
     }
 
     /// Lists the account page by page and enqueues its users. Fails as a whole: it is then done again from the first
     /// page, so nobody is left out because one page could not be read, and counts only once it is complete.
-    async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
-        records::check_account(&scan, &self.rules.account_id)?;
-        let counts = Metrics::default();
-        // What a scan that was done before may have found, and this one does not, must not stay in the record.
-        for never_missing in [SkipReason::NeverSignedIn, SkipReason::OutsidePath] {
-            counts.add(never_missing.into(), 0);
-        }
+    async fn enqueue_users(
+        &self,
+        scan: &ScanAccount,
+        counts: &Metrics,
+        deadline: Deadline,
+        metrics: &Metrics,
+    ) -> Result<(), NotScanned> {
+        let iam = self.iam.iam(&scan.account_id).await;
+        let mut account_name = None;
         let mut marker = None;
         for _ in 0..MAX_PAGES {
             if deadline.leaves_less_than(TIME_FOR_A_PAGE) {
-                return Err(records::out_of_time());
+                return Err(records::out_of_time().into());
             }
-            let page = self.directory.users_page(marker.as_deref()).await?;
+            let page = iam.users_page(marker.as_deref()).await?;
+            if marker.is_none() {
+                account_name = name(&iam, scan).await;
+            }
             counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
             counts.add(Metric::UsersUnreadable, page.unreadable);
-            let checks = self.checks(&scan, page.users, &counts);
+            let checks = self.checks(scan, account_name.as_ref(), page.users, counts);
             send_all(&self.users, &checks).await.into_iter().collect::<Result<(), _>>()?;
-            metrics.add_for(&scan, Metric::ChecksSent, checks.len());
+            metrics.add_for(scan, Metric::ChecksSent, checks.len());
             marker = page.next;
             if marker.is_none() {
-                counts.count(Metric::ScansCompleted);
-                records::set_counts(&self.source, &scan, &counts, deadline, metrics).await;
-                metrics.merge(&counts);
-                records::log_outcome("scanned", &scan);
                 return Ok(());
             }
         }
         let detail = "the list of users has more pages than there can be";
-        Err(Failure::GiveBack(Reason::new("endless_list", detail), WaitFor::Service))
+        Err(Failure::GiveBack(Reason::new("endless_list", detail), WaitFor::Service).into())
     }
 
     /// The messages for those of `users` who are in the audience.
-    fn checks(&self, scan: &ScanAccount, users: Vec<ListedUser>, counts: &Metrics) -> Vec<CheckUser> {
+    fn checks(
+        &self,
+        scan: &ScanAccount,
+        account_name: Option<&AccountName>,
+        users: Vec<ListedUser>,
+        counts: &Metrics,
+    ) -> Vec<CheckUser> {
         let mut checks = Vec::with_capacity(users.len());
         for ListedUser { user, path } in users {
             let rules = &self.rules;
@@ -158,6 +222,7 @@ where
             checks.push(CheckUser {
                 run: scan.run.clone(),
                 account_id: scan.account_id.clone(),
+                account_name: account_name.cloned(),
                 user,
                 found_at: None,
             });
@@ -165,6 +230,28 @@ where
         counts.add(Metric::UsersEnqueued, checks.len());
         checks
     }
+}
+
+impl From<Failure> for NotScanned {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<CallFailed> for NotScanned {
+    fn from(error: CallFailed) -> Self {
+        if error.is_role_denied() { Self::RoleDenied(error) } else { Self::Failed(error.into()) }
+    }
+}
+
+/// What people call the account: its alias, which they sign in by, or else what its organization calls it. A courtesy to
+/// those who are mailed, so that no scan fails for it.
+async fn name(iam: &impl AccountAliases, scan: &ScanAccount) -> Option<AccountName> {
+    let alias = iam.alias().await.unwrap_or_else(|error| {
+        tracing::warn!(account_id = scan.account_id.as_str(), %error, "the account's alias is not known");
+        None
+    });
+    alias.or_else(|| scan.account_name.clone())
 }
 
 impl Schedule {
@@ -181,17 +268,20 @@ impl Schedule {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
+    use keynudge_core::accounts::{Account, Scope};
     use keynudge_core::audience::{Audience, PathPrefix};
     use keynudge_core::failure::FailureClass;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
-        ACCOUNT, MemoryDeadLetters, MemoryIam, MemoryQueue, MemoryRedelivery, MemoryRunRecords, NOW, event,
-        given_back, no_time, now, plenty_of_time, run, source, user,
+        ACCOUNT, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryOrganization, MemoryQueue,
+        MemoryRedelivery, MemoryRunRecords, NOW, event, failure, given_back, no_time, now, plenty_of_time,
+        role_denied, run, source, user,
     };
     use serde_json::json;
 
     type TestProducer = Producer<
-        MemoryIam,
+        MemoryOrganization,
+        MemoryAccounts,
         MemoryQueue<ScanAccount>,
         MemoryQueue<CheckUser>,
         MemoryDeadLetters,
@@ -201,17 +291,27 @@ mod tests {
 
     fn producer(pages: Vec<Result<Vec<ListedUser>, FailureClass>>) -> TestProducer {
         Producer {
-            directory: MemoryIam { pages, ..MemoryIam::default() },
+            organization: MemoryOrganization::default(),
+            iam: MemoryAccounts::one(MemoryIam { pages, ..MemoryIam::default() }),
             accounts: MemoryQueue::default(),
             users: MemoryQueue::default(),
             source: source(),
             rules: Rules {
-                account_id: ACCOUNT.parse().unwrap(),
+                scope: scope(None),
                 audience: Audience::SignedInUsers,
                 path_prefix: PathPrefix::default(),
                 as_of: AsOfRule::NotAhead,
             },
         }
+    }
+
+    fn scope(accounts: Option<&str>) -> Scope {
+        let accounts = accounts.map(|accounts| accounts.parse().unwrap());
+        Scope::new(ACCOUNT.parse().unwrap(), accounts, [].into(), [].into()).unwrap()
+    }
+
+    fn scan_of(run: Run, account_id: &str) -> ScanAccount {
+        ScanAccount { run, account_id: account_id.parse().unwrap(), account_name: None }
     }
 
     fn listed(numbers: std::ops::Range<u32>) -> Vec<ListedUser> {
@@ -220,7 +320,7 @@ mod tests {
     }
 
     fn scan_event() -> Value {
-        let scan = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap() };
+        let scan = scan_of(run(), ACCOUNT);
         serde_json::to_value(event(&[serde_json::to_string(&scan).unwrap()])).unwrap()
     }
 
@@ -239,7 +339,78 @@ mod tests {
         let answer = invoke(&producer, json!({"as_of": as_of, "mode": "live"})).await.unwrap();
         assert!(answer.is_none());
         let run = Run::at(as_of.parse().unwrap(), Mode::Live);
-        assert_eq!(producer.accounts.take(), [ScanAccount { run, account_id: ACCOUNT.parse().unwrap() }]);
+        assert_eq!(producer.accounts.take(), [scan_of(run, ACCOUNT)]);
+    }
+
+    #[tokio::test]
+    async fn the_schedule_enqueues_one_scan_for_each_account_of_the_organization() {
+        let mut producer = producer(vec![]);
+        producer.rules.scope = scope(Some("organization"));
+        let account = |id: &str, name: &str| Account { id: id.parse().unwrap(), name: name.parse().ok() };
+        let accounts = vec![
+            account("111111111111", "payments"),
+            account("222222222222", "labs"),
+            account(ACCOUNT, "management"),
+        ];
+        producer.organization.accounts = [("r-ab12".parse().unwrap(), accounts)].into();
+        let metrics = Metrics::default();
+        let trigger = serde_json::from_value(json!({"mode": "live"})).unwrap();
+        producer.handle(trigger, plenty_of_time(), &metrics).await.unwrap();
+        let scans = producer.accounts.take();
+        let named: Vec<_> = scans
+            .iter()
+            .map(|scan| (scan.account_id.as_str(), scan.account_name.as_ref().unwrap().as_str()))
+            .collect();
+        assert_eq!(named, [("111111111111", "payments"), (ACCOUNT, "management"), ("222222222222", "labs")]);
+        assert!(scans.iter().all(|scan| scan.run == run()));
+        assert_eq!(metrics.get(Metric::ScansEnqueued), 3);
+        assert_eq!(producer.source.run_records.started(), [(run(), 3)]);
+    }
+
+    #[tokio::test]
+    async fn an_organization_that_cannot_be_listed_fails_the_invocation() {
+        let mut producer = producer(vec![]);
+        producer.rules.scope = scope(Some("organization"));
+        producer.organization.refusal = Some(failure(FailureClass::Operator));
+        let error = invoke(&producer, json!({"mode": "live"})).await.unwrap_err();
+        assert_eq!(error.to_string(), "test:Call failed: Scripted");
+        assert_eq!((producer.accounts.take(), producer.source.run_records.started()), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn an_account_that_denies_the_role_is_one_outcome_however_often_it_is_scanned() {
+        let mut producer = producer(vec![Ok(listed(0..3))]);
+        producer.iam.own().refusal = Some(role_denied());
+        for _ in 0..2 {
+            let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+            assert_eq!(given_back(&answer), Vec::<&str>::new());
+            assert_eq!(producer.source.dead_letters.take(), []);
+        }
+        assert_eq!(producer.users.take(), []);
+        let recorded = |producer: &TestProducer, name| producer.source.run_records.get(&run(), name);
+        assert_eq!((recorded(&producer, "AccountsDenied"), recorded(&producer, "ScansCompleted")), (1, 0));
+
+        producer.iam.own().refusal = None;
+        invoke(&producer, scan_event()).await.unwrap();
+        assert_eq!((recorded(&producer, "AccountsDenied"), recorded(&producer, "ScansCompleted")), (0, 1));
+        assert_eq!(producer.users.take().len(), 3, "once it is repaired");
+    }
+
+    #[tokio::test]
+    async fn an_account_is_called_by_its_alias_or_else_by_its_name_in_the_organization() {
+        let mut producer = producer(vec![Ok(listed(0..1))]);
+        let scan = ScanAccount { account_name: "Payments".parse().ok(), ..scan_of(run(), ACCOUNT) };
+        let event = serde_json::to_value(event(&[serde_json::to_string(&scan).unwrap()])).unwrap();
+        let called = async |producer: &TestProducer| {
+            invoke(producer, event.clone()).await.unwrap();
+            let [check] = producer.users.take().try_into().unwrap();
+            check.account_name.map(|name| name.as_str().to_owned())
+        };
+        assert_eq!(called(&producer).await.as_deref(), Some("Payments"));
+        producer.iam.own().alias = "payments-prod".parse().ok();
+        assert_eq!(called(&producer).await.as_deref(), Some("payments-prod"));
+        producer.iam.own().failing = [("alias", FailureClass::Operator)].into();
+        assert_eq!(called(&producer).await.as_deref(), Some("Payments"), "nobody waits for a name");
     }
 
     #[tokio::test]
@@ -301,7 +472,7 @@ mod tests {
         }
         let mut producer = producer(vec![Ok([never, elsewhere, people].concat())]);
         producer.rules.path_prefix = "/people/".parse().unwrap();
-        producer.directory.unreadable = 1;
+        producer.iam.own().unreadable = 1;
 
         let metrics = Metrics::default();
         let trigger = serde_json::from_value(scan_event()).unwrap();
@@ -324,7 +495,7 @@ mod tests {
     async fn a_run_is_listed_and_its_scan_recorded_once_however_often_it_is_done() {
         let producer = producer(vec![Ok(listed(0..12))]);
         invoke(&producer, json!({"mode": "live"})).await.unwrap();
-        assert_eq!(producer.source.run_records.started(), [run()]);
+        assert_eq!(producer.source.run_records.started(), [(run(), 1)]);
         for _ in 0..2 {
             invoke(&producer, scan_event()).await.unwrap();
         }
@@ -365,30 +536,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_scan_that_runs_out_of_time_between_pages_is_done_again() {
         let mut producer = producer((0..9).map(|page| Ok(listed(page..page + 1))).collect());
-        producer.directory.latency = Duration::from_secs(30);
+        producer.iam.own().latency = Duration::from_secs(30);
         let trigger = serde_json::from_value(scan_event()).unwrap();
         let deadline = Deadline::after(Duration::from_mins(2));
         let metrics = Metrics::default();
         let answer = producer.handle(trigger, deadline, &metrics).await.unwrap().unwrap();
-        assert_eq!((given_back(&answer), producer.directory.calls.borrow().len()), (vec!["record-0"], 3));
+        assert_eq!((given_back(&answer), producer.iam.own().calls.borrow().len()), (vec!["record-0"], 3));
         assert_eq!(metrics.get(Metric::UsersListed), 0);
     }
 
     #[tokio::test]
     async fn a_list_that_never_ends_is_no_complete_scan() {
-        let producer = producer(vec![Ok(vec![]); MAX_PAGES + 1]);
+        let mut producer = producer(vec![Ok(vec![]); MAX_PAGES + 1]);
         let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
-        assert_eq!(
-            (given_back(&answer), producer.directory.calls.borrow().len()),
-            (vec!["record-0"], MAX_PAGES)
-        );
+        let pages = producer.iam.own().calls.borrow().iter().filter(|call| *call == "page").count();
+        assert_eq!((given_back(&answer), pages), (vec!["record-0"], MAX_PAGES));
     }
 
     #[tokio::test]
     async fn a_live_scan_ahead_of_the_clock_lists_nobody() {
         let producer = producer(vec![Ok(listed(0..1))]);
         let run = Run::at(now() + TimeDelta::days(30), Mode::Live);
-        let scan = ScanAccount { run, account_id: ACCOUNT.parse().unwrap() };
+        let scan = scan_of(run, ACCOUNT);
         let event = serde_json::to_value(event(&[serde_json::to_string(&scan).unwrap()])).unwrap();
         invoke(&producer, event).await.unwrap();
         assert_eq!(producer.users.take(), []);
@@ -408,8 +577,8 @@ mod tests {
     #[tokio::test]
     async fn a_bad_message_fails_alone_and_is_kept_with_its_reason() {
         let producer = producer(vec![Ok(listed(0..2))]);
-        let good = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap() };
-        let foreign = ScanAccount { run: run(), account_id: "999999999999".parse().unwrap() };
+        let good = scan_of(run(), ACCOUNT);
+        let foreign = scan_of(run(), "999999999999");
         let bodies =
             ["{".to_owned(), serde_json::to_string(&good).unwrap(), serde_json::to_string(&foreign).unwrap()];
         let event = serde_json::to_value(event(&bodies)).unwrap();

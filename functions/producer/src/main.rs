@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
 mod config;
 mod handler;
 
+use keynudge_aws::accounts::IamAccounts;
 use keynudge_aws::dynamodb::LedgerTable;
-use keynudge_aws::iam::Iam;
+use keynudge_aws::organizations::Organizations;
 use keynudge_aws::sdk;
 use keynudge_aws::sqs::Sqs;
 use keynudge_lambda::clock::WALL;
@@ -23,7 +25,8 @@ async fn main() -> Result<(), Error> {
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);
     let producer = Producer {
-        directory: Iam::new(&sdk),
+        organization: Organizations::new(&sdk),
+        iam: IamAccounts::new(&sdk, config.rules.scope.own().clone(), config.member_role),
         accounts: sqs.outbox(config.accounts_queue_url.clone()),
         users: sqs.outbox(config.users_queue_url),
         source: Source {
