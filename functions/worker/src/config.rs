@@ -2,13 +2,15 @@
 
 use std::num::NonZeroU32;
 
+use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::Audience;
 use keynudge_core::contact::{AllowedDomains, ContactRules};
-use keynudge_core::ids::{AccountId, Domain, EmailAddress};
+use keynudge_core::ids::{Domain, EmailAddress};
 use keynudge_core::keys::StalenessPolicy;
 use keynudge_core::retry::RetryPolicy;
-use keynudge_lambda::pace::Pace;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
+
+use crate::turns::Rate;
 
 /// All settings. `README.md` describes each variable.
 pub(crate) struct Config {
@@ -18,22 +20,28 @@ pub(crate) struct Config {
     pub(crate) findings_queue_url: String,
     pub(crate) ledger_table: String,
     pub(crate) retry: RetryPolicy,
-    pub(crate) iam_pace: Pace,
+    pub(crate) iam_rate: Rate,
+    /// How to get at other accounts.
+    pub(crate) member_role: Option<MemberRole>,
     pub(crate) rules: Rules,
 }
 
 /// The settings that decide about keys and owners.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) account_id: AccountId,
+    pub(crate) scope: Scope,
     pub(crate) staleness: StalenessPolicy,
     pub(crate) audience: Audience,
     pub(crate) contact: ContactRules,
     pub(crate) as_of: AsOfRule,
 }
 
+/// What the accounts see in their own logs.
+const SESSION_NAME: &str = "keynudge-worker-checks-access-keys";
+
 impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
+        let scope = vars.scope()?;
         Ok(Self {
             deployment: vars.required("DEPLOYMENT")?,
             users_queue_url: vars.required("USERS_QUEUE_URL")?,
@@ -41,9 +49,10 @@ impl Config {
             findings_queue_url: vars.required("FINDINGS_QUEUE_URL")?,
             ledger_table: vars.required("LEDGER_TABLE")?,
             retry: vars.retry_policy()?,
-            iam_pace: iam_pace(vars)?,
+            iam_rate: iam_rate(vars)?,
+            member_role: vars.member_role(&scope, SESSION_NAME)?,
             rules: Rules {
-                account_id: vars.account_id()?,
+                scope,
                 staleness: staleness(vars)?,
                 audience: vars.required("AUDIENCE")?,
                 contact: contact(vars)?,
@@ -53,17 +62,16 @@ impl Config {
     }
 }
 
-/// This instance's share of the calls that may be made to IAM. With less than half a call a second, users would run out
-/// of time before their turn came.
-fn iam_pace(vars: &Vars<'_>) -> Result<Pace, InvalidVar> {
+/// The calls that may be made to each account's IAM. With less than half a call a second for each instance, the four calls
+/// of one user with stale keys would hold up a batch for longer than there is time.
+fn iam_rate(vars: &Vars<'_>) -> Result<Rate, InvalidVar> {
     let calls_per_second: NonZeroU32 = vars.required("IAM_CALLS_PER_SECOND")?;
     let instances: NonZeroU32 = vars.required("WORKER_CONCURRENCY")?;
     if calls_per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)) < instances {
         let problem = "is less than half a call for each of WORKER_CONCURRENCY";
         return Err(InvalidVar::new("IAM_CALLS_PER_SECOND", problem));
     }
-    let pace = Pace::share(calls_per_second.get().into(), instances.get());
-    pace.ok_or_else(|| InvalidVar::new("IAM_CALLS_PER_SECOND", "is no rate"))
+    Ok(Rate { calls_per_second, instances })
 }
 
 fn staleness(vars: &Vars<'_>) -> Result<StalenessPolicy, InvalidVar> {
@@ -93,7 +101,7 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 21] = [
+    const ALL: [(&str, &str); 27] = [
         ("DEPLOYMENT", "keys"),
         ("USERS_DEAD_LETTER_QUEUE_URL", "https://sqs/users-dead"),
         ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
@@ -115,6 +123,12 @@ mod tests {
         ("DEFAULT_DOMAIN", "example.org"),
         ("FALLBACK_CONTACT", "security@example.org"),
         ("ALLOW_AS_OF", "true"),
+        ("ACCOUNTS", "organization"),
+        ("ORGANIZATIONAL_UNITS", "ou-ab12-11111111"),
+        ("EXCLUDE_ACCOUNTS", "210987654321"),
+        ("PARTITION", "aws-cn"),
+        ("MEMBER_ROLE_NAME", "member"),
+        ("EXTERNAL_ID", "fence"),
     ];
 
     /// What the settings come to, with `name` set to `value` instead.
@@ -135,7 +149,7 @@ mod tests {
         assert_eq!(config.users_dead_letter_queue_url, "https://sqs/users-dead");
         assert_eq!(config.findings_queue_url, "https://sqs/findings");
         let rules = config.rules;
-        assert_eq!((rules.account_id.as_str(), rules.audience), ("123456789012", Audience::Tagged));
+        assert_eq!((rules.scope.own().as_str(), rules.audience), ("123456789012", Audience::Tagged));
         let days = |days: u32| days.try_into().unwrap();
         assert_eq!(rules.staleness, StalenessPolicy::new(days(90), vec![days(90), days(120)]).unwrap());
         assert_eq!(rules.contact.tag, "owner");
@@ -143,6 +157,16 @@ mod tests {
         assert_eq!(rules.contact.fallback.unwrap().as_str(), "security@example.org");
         assert!(rules.contact.allowed.allow(&"jane@example.com".parse().unwrap()));
         assert_eq!(rules.as_of, AsOfRule::Any);
+    }
+
+    #[test]
+    fn other_accounts_are_asked_by_their_role() {
+        let config = config_with("", "").unwrap();
+        let role = config.member_role.unwrap();
+        assert_eq!((role.partition.as_str(), role.name.as_str()), ("aws-cn", "member"));
+        assert_eq!((role.external_id.as_deref(), role.session_name), (Some("fence"), SESSION_NAME));
+        assert!(config.rules.scope.excludes(&"210987654321".parse().unwrap()));
+        assert_eq!(config.rules.scope.units().len(), 1);
     }
 
     #[test]

@@ -4,32 +4,47 @@
 //! findings queue; a crash before SQS hears of it enqueues the finding a second time, and the notifier decides who
 //! is mailed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::contact::Recipient;
 use keynudge_core::exemption::Exemption;
+use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::Line;
 use keynudge_core::keys::StaleKey;
 use keynudge_core::messages::{CheckUser, StaleKeys};
-use keynudge_core::ports::{DeadLetters, KeyStore, Outbox, Redelivery, RunRecords};
+use keynudge_core::ports::{DeadLetters, IamByAccount, KeyStore, Outbox, Redelivery, RunRecords};
+use keynudge_core::retry::WaitFor;
 use keynudge_core::tags::Tags;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
-use keynudge_lambda::records::{self, Failure, Source};
+use keynudge_lambda::records::{self, Failure, Reason, Record, Source};
 use lambda_runtime::Error;
+use tokio::time::{Instant, timeout};
 
 use crate::config::Rules;
+use crate::paced::Paced;
+use crate::turns::{AccountTurns, NotBefore, Turns};
 
-/// Users of one batch that are checked at a time. Few, since IAM's budget is shared with everybody in the account.
-const USERS_AT_A_TIME: usize = 4;
+/// Users of one batch that are checked at a time: all of them. Those who wait for their account's turn must not hold up those
+/// of another account.
+const USERS_AT_A_TIME: usize = 10;
 
 /// A user is started only with this much time left: for their calls to IAM, their turns, and the answer to SQS.
 const TIME_FOR_ONE_USER: Duration = Duration::from_secs(14);
 
+/// An account that takes longer for one user than this has enough to do.
+const LONGEST_CHECK: Duration = Duration::from_secs(30);
+
+/// How long users wait here for their account's turn where all of a batch are of one account.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The worker, over its ports.
-pub(crate) struct Worker<K, F, L, R, C> {
-    pub(crate) keys: K,
+pub(crate) struct Worker<I, F, L, R, C> {
+    pub(crate) iam: I,
+    pub(crate) turns: Turns,
     pub(crate) findings: F,
     pub(crate) source: Source<L, R, C>,
     pub(crate) rules: Rules,
@@ -56,11 +71,13 @@ enum Outcome {
     WithoutContact,
     /// Stale keys, and their owner is to be told.
     Stale(Box<StaleKeys>),
+    /// The account lets us in no more. It did when the run began, and the next run asks again.
+    RoleDenied,
 }
 
-impl<K, F, L, R, C> Worker<K, F, L, R, C>
+impl<I, F, L, R, C> Worker<I, F, L, R, C>
 where
-    K: KeyStore,
+    I: IamByAccount<Iam: KeyStore>,
     F: Outbox<StaleKeys>,
     L: DeadLetters,
     R: Redelivery,
@@ -74,26 +91,83 @@ where
         metrics: &Metrics,
     ) -> Result<SqsBatchResponse, Error> {
         let checks = records::read(event, self.rules.as_of.limit(self.source.clock))?;
-        let task = async |check| self.check(check).await;
+        // Boxed: what all these calls come to, one within another, is more than rustc looks through.
+        // A batch ends with its slowest user: users of other accounts would wait along.
+        let patience = if is_of_one_account(&checks) { PATIENCE } else { self.turns.interval() };
+        let task = async |check| Box::pin(self.check(check, patience)).await;
         let checked = records::work(checks, USERS_AT_A_TIME, deadline, TIME_FOR_ONE_USER, task).await;
         let told = records::forward(checked, &self.findings, deadline, Checked::finding).await;
         for checked in told.iter().filter_map(|record| record.result.as_ref().ok()) {
             checked.conclude(metrics);
         }
+        self.record_denials(&told, deadline, metrics).await;
         Ok(records::respond(told, &self.source, deadline, metrics).await)
     }
 
-    async fn check(&self, check: CheckUser) -> Result<Checked, Failure> {
-        records::check_account(&check, &self.rules.account_id)?;
+    async fn check(&self, check: CheckUser, patience: Duration) -> Result<Checked, Failure> {
+        records::check_account(&check, &self.rules.scope)?;
+        let turns = self.turns.of(&check.account_id);
         let counts = Metrics::default();
-        let outcome = self.outcome(&check, &counts).await?;
+        if turns.denied().is_some() {
+            return Ok(Checked { check, outcome: Outcome::RoleDenied, counts });
+        }
+        turns.user(patience).await.map_err(|not_before| self.not_yet(not_before))?;
+        let keys = Paced { keys: self.iam.iam(&check.account_id).await, turns };
+        let outcome = match timeout(LONGEST_CHECK, self.outcome(&keys, &check, &counts)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) if error.is_role_denied() => Outcome::RoleDenied,
+            Ok(Err(error)) => return Err(self.failed(error, &keys.turns)),
+            Err(_) => return Err(self.refused(Reason::new("check_took_too_long", ""), &keys.turns)),
+        };
         Ok(Checked { check, outcome, counts })
     }
 
+    /// Notes in the runs' records which accounts let us in no more, each once however many of its users there are.
+    async fn record_denials(&self, records: &[Record<Checked>], deadline: Deadline, metrics: &Metrics) {
+        let checked = records.iter().filter_map(|record| record.result.as_ref().ok());
+        let denied = checked.filter(|checked| matches!(checked.outcome, Outcome::RoleDenied));
+        let accounts: BTreeMap<_, _> =
+            denied.map(|one| ((&one.check.run.run_id, &one.check.account_id), &one.check)).collect();
+        for check in accounts.into_values() {
+            let counts = Metrics::default();
+            counts.count(Metric::AccountsDenied);
+            records::set_counts(&self.source, check, &counts, deadline, metrics).await;
+            metrics.merge(&counts);
+        }
+    }
+
+    /// The account's IAM has enough to do until then; whoever waits for it waits on the queue.
+    fn not_yet(&self, not_before: NotBefore) -> Failure {
+        Failure::GiveBack(Reason::new("not_its_turn", ""), WaitFor::Turn(self.instant(not_before)))
+    }
+
+    fn failed(&self, error: CallFailed, turns: &AccountTurns) -> Failure {
+        if error.class == FailureClass::Retry {
+            self.refused(Reason::new("call_failed", error.to_string()), turns)
+        } else {
+            error.into()
+        }
+    }
+
+    /// Whoever was refused waits in the same line, and is counted as failed.
+    fn refused(&self, reason: Reason, turns: &AccountTurns) -> Failure {
+        Failure::GiveBack(reason, WaitFor::Refused(self.instant(turns.place_in_line())))
+    }
+
+    fn instant(&self, NotBefore(instant): NotBefore) -> DateTime<Utc> {
+        let wait = instant.saturating_duration_since(Instant::now());
+        (self.source.clock)() + TimeDelta::from_std(wait).unwrap_or_default()
+    }
+
     /// What the user's keys come to. Only users with stale keys cost more than one call.
-    async fn outcome(&self, check: &CheckUser, counts: &Metrics) -> Result<Outcome, Failure> {
+    async fn outcome(
+        &self,
+        store: &impl KeyStore,
+        check: &CheckUser,
+        counts: &Metrics,
+    ) -> Result<Outcome, CallFailed> {
         let user = &check.user.name;
-        let Some(keys) = self.keys.access_keys(user).await? else {
+        let Some(keys) = store.access_keys(user).await? else {
             return Ok(Outcome::Gone);
         };
         let stale = self.rules.staleness.stale_keys(&keys, check.run.as_of);
@@ -101,7 +175,7 @@ where
             return Ok(Outcome::Fresh);
         }
         // Tags that cannot be read mean "not known yet", never "not exempt".
-        let Some(tags) = self.keys.tags(user).await? else {
+        let Some(tags) = store.tags(user).await? else {
             return Ok(Outcome::Gone);
         };
         if self.rules.audience.skips_tagged(&self.rules.contact.tag, &tags).is_some() {
@@ -123,7 +197,7 @@ where
         match contact.recipient {
             None => Ok(Outcome::WithoutContact),
             Some(recipient) => {
-                let finding = self.finding(check, recipient, stale, &tags, counts).await;
+                let finding = self.finding(store, check, recipient, stale, &tags, counts).await;
                 Ok(Outcome::Stale(Box::new(finding)))
             }
         }
@@ -131,6 +205,7 @@ where
 
     async fn finding(
         &self,
+        store: &impl KeyStore,
         check: &CheckUser,
         recipient: Recipient,
         mut keys: Vec<StaleKey>,
@@ -140,7 +215,7 @@ where
         for key in &mut keys {
             key.description = description(key, tags);
             // A key deleted meanwhile, or whose last use cannot be read, fails nobody: the mail does without.
-            match self.keys.last_used(&key.id).await {
+            match store.last_used(&key.id).await {
                 Ok(last_used) => key.last_used = Some(last_used),
                 Err(error) => {
                     counts.count(Metric::LastUsedUnreadable);
@@ -151,6 +226,7 @@ where
         StaleKeys {
             run: check.run.clone(),
             account_id: check.account_id.clone(),
+            account_name: check.account_name.clone(),
             user: check.user.clone(),
             recipient,
             stage: self.rules.staleness.stage(&keys),
@@ -159,6 +235,12 @@ where
             found_at: check.found_at,
         }
     }
+}
+
+fn is_of_one_account(checks: &[Record<CheckUser>]) -> bool {
+    let mut accounts = checks.iter().filter_map(|record| Some(&record.result.as_ref().ok()?.account_id));
+    let first = accounts.next();
+    accounts.all(|account| Some(account) == first)
 }
 
 /// IAM's console keeps what an owner writes about a key in a tag of the user, named by the key's id.
@@ -177,15 +259,19 @@ impl Checked {
     /// Logs and counts a user who is done.
     fn conclude(&self, metrics: &Metrics) {
         let (outcome, counted): (&str, &[Metric]) = match self.outcome {
-            Outcome::Gone => ("user_gone", &[Metric::UsersGone]),
-            Outcome::Fresh => ("fresh", &[]),
-            Outcome::NotTagged => ("not_tagged", &[Metric::StaleOwners, Metric::UsersSkippedNotTagged]),
-            Outcome::Exempt => ("exempt", &[Metric::StaleOwners, Metric::Exempt]),
-            Outcome::WithoutContact => ("without_contact", &[Metric::StaleOwners, Metric::WithoutContact]),
-            Outcome::Stale(_) => ("stale", &[Metric::StaleOwners]),
+            Outcome::RoleDenied => ("role_denied", &[Metric::UsersDenied]),
+            Outcome::Gone => ("user_gone", &[Metric::UsersChecked, Metric::UsersGone]),
+            Outcome::Fresh => ("fresh", &[Metric::UsersChecked]),
+            Outcome::NotTagged => {
+                ("not_tagged", &[Metric::UsersChecked, Metric::StaleOwners, Metric::UsersSkippedNotTagged])
+            }
+            Outcome::Exempt => ("exempt", &[Metric::UsersChecked, Metric::StaleOwners, Metric::Exempt]),
+            Outcome::WithoutContact => {
+                ("without_contact", &[Metric::UsersChecked, Metric::StaleOwners, Metric::WithoutContact])
+            }
+            Outcome::Stale(_) => ("stale", &[Metric::UsersChecked, Metric::StaleOwners]),
         };
         records::log_outcome(outcome, &self.check);
-        metrics.count_for(&self.check, Metric::UsersChecked);
         for &metric in counted {
             metrics.count_for(&self.check, metric);
         }
@@ -194,23 +280,28 @@ impl Checked {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
 
     use aws_lambda_events::sqs::SqsEvent;
+    use keynudge_core::accounts::Scope;
     use keynudge_core::audience::Audience;
     use keynudge_core::contact::{AllowedDomains, ContactRules, ContactSource};
     use keynudge_core::failure::FailureClass;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
-        ACCOUNT, MemoryDeadLetters, MemoryIam, MemoryQueue, MemoryRedelivery, MemoryRunRecords, event,
-        given_back, key, no_time, now, plenty_of_time, run, source, user,
+        ACCOUNT, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryQueue, MemoryRedelivery,
+        MemoryRunRecords, event, given_back, key, no_time, now, plenty_of_time, role_denied, run, source,
+        user,
     };
 
+    use crate::turns::Rate;
+
     type TestWorker =
-        Worker<MemoryIam, MemoryQueue<StaleKeys>, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords>;
+        Worker<MemoryAccounts, MemoryQueue<StaleKeys>, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords>;
 
     const STALE: KeyStatus = KeyStatus::Active;
 
@@ -218,22 +309,32 @@ mod tests {
     fn worker(users: &[(&str, Vec<AccessKey>)]) -> TestWorker {
         let keys = users.iter().map(|(name, keys)| ((*name).to_owned(), keys.clone())).collect();
         Worker {
-            keys: MemoryIam { keys, ..MemoryIam::default() },
+            iam: MemoryAccounts::one(MemoryIam { keys, ..MemoryIam::default() }),
+            turns: turns(1_000),
             findings: MemoryQueue::default(),
             source: source(),
-            rules: Rules {
-                account_id: ACCOUNT.parse().unwrap(),
-                staleness: StalenessPolicy::new(90.try_into().unwrap(), vec![]).unwrap(),
-                audience: Audience::All,
-                contact: ContactRules {
-                    tag: "keynudge:contact".to_owned(),
-                    default_domain: Some("example.com".parse().unwrap()),
-                    fallback: None,
-                    allowed: AllowedDomains::new(["example.com".parse().unwrap()]),
-                },
-                as_of: AsOfRule::NotAhead,
-            },
+            rules: rules(Scope::new(ACCOUNT.parse().unwrap(), None, [].into(), [].into()).unwrap()),
         }
+    }
+
+    pub(crate) fn rules(scope: Scope) -> Rules {
+        Rules {
+            scope,
+            staleness: StalenessPolicy::new(90.try_into().unwrap(), vec![]).unwrap(),
+            audience: Audience::All,
+            contact: ContactRules {
+                tag: "keynudge:contact".to_owned(),
+                default_domain: Some("example.com".parse().unwrap()),
+                fallback: None,
+                allowed: AllowedDomains::new(["example.com".parse().unwrap()]),
+            },
+            as_of: AsOfRule::NotAhead,
+        }
+    }
+
+    fn turns(calls_per_second: u32) -> Turns {
+        let calls_per_second = calls_per_second.try_into().unwrap();
+        Turns::new(Rate { calls_per_second, instances: NonZeroU32::MIN })
     }
 
     fn stale_key(id: &str) -> AccessKey {
@@ -241,8 +342,13 @@ mod tests {
     }
 
     fn check(name: &str) -> String {
-        let check =
-            CheckUser { run: run(), account_id: ACCOUNT.parse().unwrap(), user: user(name), found_at: None };
+        let check = CheckUser {
+            run: run(),
+            account_id: ACCOUNT.parse().unwrap(),
+            account_name: None,
+            user: user(name),
+            found_at: None,
+        };
         serde_json::to_string(&check).unwrap()
     }
 
@@ -258,7 +364,7 @@ mod tests {
         worker.findings.take().iter().map(|finding| finding.recipient.to.as_str().to_owned()).collect()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_owner_of_a_stale_key_is_told_with_all_that_is_known_of_it() {
         let mut worker = worker(&[(
             "jane",
@@ -271,10 +377,11 @@ mod tests {
         )]);
         let old = key("OLD", STALE, 300);
         worker
-            .keys
+            .iam
+            .own()
             .tags
             .insert("jane".to_owned(), [(old.id.as_str(), "laptop"), ("team", "a")].into_iter().collect());
-        worker.keys.last_used.insert(old.id.clone(), LastUsed::Never);
+        worker.iam.own().last_used.insert(old.id.clone(), LastUsed::Never);
         let metrics = Metrics::default();
         assert_eq!(given_back(&handle(&worker, &["jane"], &metrics).await), Vec::<&str>::new());
 
@@ -295,7 +402,7 @@ mod tests {
         assert_eq!((metrics.get(Metric::StaleOwners), metrics.get(Metric::LastUsedUnreadable)), (1, 1));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn everybody_is_counted_by_what_came_of_them() {
         let mut worker = worker(&[
             ("fresh", vec![key("A", STALE, 1)]),
@@ -307,7 +414,8 @@ mod tests {
         ]);
         for (user, until) in [("exempt", "2026-03-01"), ("ended", "2026-02-28"), ("slip", "soon")] {
             worker
-                .keys
+                .iam
+                .own()
                 .tags
                 .insert(user.to_owned(), [("keynudge:exempt-until", until)].into_iter().collect());
         }
@@ -334,50 +442,134 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn with_the_tagged_audience_only_tagged_users_are_told() {
         let mut worker = worker(&[("tagged", vec![stale_key("A")]), ("plain", vec![stale_key("B")])]);
         worker.rules.audience = Audience::Tagged;
         let tags = [("keynudge:contact", "team@example.com")].into_iter().collect();
-        worker.keys.tags.insert("tagged".to_owned(), tags);
+        worker.iam.own().tags.insert("tagged".to_owned(), tags);
         let metrics = Metrics::default();
         handle(&worker, &["tagged", "plain"], &metrics).await;
         assert_eq!(told(&worker), ["team@example.com"]);
         assert_eq!((metrics.get(Metric::StaleOwners), metrics.get(Metric::UsersSkippedNotTagged)), (2, 1));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_user_without_stale_keys_costs_one_call() {
-        let worker = worker(&[("fresh", vec![key("A", STALE, 89)]), ("stale", vec![stale_key("B")])]);
+        let mut worker = worker(&[("fresh", vec![key("A", STALE, 89)]), ("stale", vec![stale_key("B")])]);
         handle(&worker, &["fresh"], &Metrics::default()).await;
-        assert_eq!(*worker.keys.calls.borrow(), ["keys fresh"]);
+        assert_eq!(*worker.iam.own().calls.borrow(), ["keys fresh"]);
+        worker.iam.own().last_used.insert(stale_key("B").id, LastUsed::Never);
         handle(&worker, &["stale"], &Metrics::default()).await;
-        assert_eq!(worker.keys.calls.borrow()[1..], ["keys stale", "tags stale", "last used"]);
+        assert_eq!(worker.iam.own().calls.borrow()[1..], ["keys stale", "tags stale", "last used"]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_empty_description_is_none() {
         let mut worker = worker(&[("jane", vec![stale_key("A")])]);
         let tags = [(stale_key("A").id.as_str(), "")].into_iter().collect();
-        worker.keys.tags.insert("jane".to_owned(), tags);
+        worker.iam.own().tags.insert("jane".to_owned(), tags);
         handle(&worker, &["jane"], &Metrics::default()).await;
         assert_eq!(worker.findings.take()[0].keys[0].description, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn users_who_cannot_be_checked_in_time_are_given_back_and_the_others_are_done() {
-        let mut worker =
-            worker(&[("jane", vec![]), ("joe", vec![]), ("jim", vec![]), ("jo", vec![]), ("al", vec![])]);
-        worker.keys.latency = Duration::from_secs(20);
-        let names = checks(&["jane", "joe", "jim", "jo", "al"]);
+        let names: Vec<String> = (0..11).map(|n| format!("user-{n}")).collect();
+        let users: Vec<(&str, Vec<AccessKey>)> = names.iter().map(|name| (name.as_str(), vec![])).collect();
+        let mut worker = worker(&users);
+        worker.iam.own().latency = Duration::from_secs(20);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let metrics = Metrics::default();
-        let deadline = Deadline::after(Duration::from_secs(40));
-        let response = worker.handle(names, deadline, &metrics).await.unwrap();
-        assert_eq!(given_back(&response), ["record-4"], "four at a time, and no time for a second round");
-        assert_eq!(metrics.get(Metric::UsersChecked), 4);
+        let deadline = Deadline::after(Duration::from_secs(30));
+        let response = worker.handle(checks(&names), deadline, &metrics).await.unwrap();
+        assert_eq!(given_back(&response), ["record-10"], "ten at a time, and no time for a second round");
+        assert_eq!(metrics.get(Metric::UsersChecked), 10);
     }
 
-    #[tokio::test]
+    /// A check of `name` in another account.
+    fn check_in(account: &str, name: &str) -> String {
+        check(name).replace(ACCOUNT, account)
+    }
+
+    /// A worker for any account of the organization; `iam` is that of [`OTHER`].
+    fn worker_of_organization(own: &[(&str, Vec<AccessKey>)], iam: MemoryIam) -> TestWorker {
+        let mut worker = worker(own);
+        worker.iam.0.insert(OTHER.parse().unwrap(), iam);
+        let organization = Some("organization".parse().unwrap());
+        worker.rules.scope =
+            Scope::new(ACCOUNT.parse().unwrap(), organization, [].into(), [].into()).unwrap();
+        worker
+    }
+
+    const OTHER: &str = "210987654321";
+
+    #[tokio::test(start_paused = true)]
+    async fn users_of_one_name_are_those_of_their_accounts() {
+        let keys = BTreeMap::from([("jane".to_owned(), vec![key("A", STALE, 10)])]);
+        let iam = MemoryIam { keys, ..MemoryIam::default() };
+        let worker = worker_of_organization(&[("jane", vec![stale_key("B")])], iam);
+        let named = check("jane").replacen('{', "{\"account_name\":\"payments\",", 1);
+        let bodies = [check_in(OTHER, "jane"), named];
+        worker.handle(event(&bodies), plenty_of_time(), &Metrics::default()).await.unwrap();
+        let [finding] = worker.findings.take().try_into().unwrap();
+        assert_eq!(
+            (finding.account_id.as_str(), finding.keys[0].id.as_str()),
+            (ACCOUNT, stale_key("B").id.as_str())
+        );
+        assert_eq!(finding.account_name.unwrap().as_str(), "payments");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_had_enough_holds_nobody_else_up() {
+        let failing = BTreeMap::from([("keys joe", FailureClass::Retry)]);
+        let slow = MemoryIam { failing, ..MemoryIam::default() };
+        let worker = worker_of_organization(&[("jane", vec![])], slow.clone());
+        let metrics = Metrics::default();
+        let bodies = [check_in(OTHER, "joe"), check("jane")];
+        let started = Instant::now();
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!((given_back(&response), metrics.get(Metric::RecordsGivenBack)), (vec!["record-0"], 1));
+
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!((given_back(&response), metrics.get(Metric::RecordsPostponed)), (vec!["record-0"], 1));
+        assert_eq!(metrics.get(Metric::UsersChecked), 2, "jane, both times");
+        assert_eq!(*slow.calls.borrow(), ["keys joe"], "it is left alone");
+        assert!(worker.source.redelivery.of_record(0).unwrap() >= Duration::from_secs(1));
+        assert!(started.elapsed() < Duration::from_secs(1), "nobody waited");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_lets_us_in_no_more_is_one_outcome_and_no_records_wait_for_it() {
+        let denied = MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() };
+        let worker = worker_of_organization(&[("jane", vec![])], denied.clone());
+        let bodies = [check_in(OTHER, "joe"), check_in(OTHER, "jim"), check("jane")];
+        let metrics = Metrics::default();
+        for _ in 0..2 {
+            let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+            assert_eq!((given_back(&response), worker.source.dead_letters.take()), (vec![], vec![]));
+        }
+        assert!(denied.calls.borrow().len() <= 2, "not once for each user and batch");
+        assert_eq!((metrics.get(Metric::UsersChecked), metrics.get(Metric::UsersDenied)), (2, 4));
+        let recorded = |name| worker.source.run_records.of_account(&run(), OTHER, name);
+        assert_eq!(
+            (recorded("AccountsDenied"), recorded("UsersDenied"), recorded("UsersChecked")),
+            (1, 4, 0)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_whose_account_takes_forever_is_given_back_as_failed() {
+        let slow = MemoryIam { latency: Duration::from_mins(10), ..MemoryIam::default() };
+        let worker = worker_of_organization(&[("jane", vec![])], slow);
+        let metrics = Metrics::default();
+        let bodies = [check_in(OTHER, "joe"), check("jane")];
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!((given_back(&response), metrics.get(Metric::RecordsGivenBack)), (vec!["record-0"], 1));
+        assert_eq!(metrics.get(Metric::UsersChecked), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_live_run_ahead_of_the_clock_checks_nobody() {
         let worker = worker(&[("jane", vec![stale_key("A")])]);
         let ahead = check("jane").replace("\"as_of\":\"2026", "\"as_of\":\"2027");
@@ -386,18 +578,19 @@ mod tests {
         assert_eq!(worker.source.dead_letters.take()[0].reason, "invalid_message");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn tags_that_cannot_be_read_exempt_nobody_and_tell_nobody_yet() {
         let mut worker = worker(&[("jane", vec![stale_key("A")]), ("joe", vec![stale_key("B")])]);
-        worker.keys.failing = BTreeMap::from([("tags jane", FailureClass::Retry)]);
+        worker.iam.own().failing = BTreeMap::from([("tags jane", FailureClass::Retry)]);
+        worker.iam.own().last_used.insert(stale_key("B").id, LastUsed::Never);
         let metrics = Metrics::default();
-        let response = handle(&worker, &["jane", "joe"], &metrics).await;
-        assert_eq!(given_back(&response), ["record-0"]);
+        let response = handle(&worker, &["joe", "jane"], &metrics).await;
+        assert_eq!(given_back(&response), ["record-1"]);
         assert_eq!(told(&worker), ["joe@example.com"]);
         assert_eq!((metrics.get(Metric::UsersChecked), metrics.get(Metric::RecordsGivenBack)), (1, 1));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_panicking_record_fails_alone() {
         let worker = worker(&[("jane", vec![stale_key("A")]), ("joe", vec![stale_key("B")])]);
         let response = handle(&worker, &["jane", "panic", "joe"], &Metrics::default()).await;
@@ -405,7 +598,7 @@ mod tests {
         assert_eq!(told(&worker), ["jane@example.com", "joe@example.com"]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_bad_record_is_put_aside_with_its_reason_and_the_good_ones_are_done() {
         let worker = worker(&[("jane", vec![stale_key("A")])]);
         let foreign = check("joe").replace(ACCOUNT, "999999999999");
@@ -418,10 +611,10 @@ mod tests {
         assert_eq!(reasons, [("invalid_message", "not json"), ("unknown_account", foreign.as_str())]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_call_that_will_never_succeed_is_given_up_at_once() {
         let mut worker = worker(&[("jane", vec![])]);
-        worker.keys.failing = BTreeMap::from([("keys jane", FailureClass::Never)]);
+        worker.iam.own().failing = BTreeMap::from([("keys jane", FailureClass::Never)]);
         let response = handle(&worker, &["jane"], &Metrics::default()).await;
         assert_eq!(given_back(&response), Vec::<&str>::new());
         assert_eq!(worker.source.dead_letters.take()[0].reason, "call_failed");
@@ -440,7 +633,7 @@ mod tests {
         assert_eq!(metrics.get(Metric::StaleOwners), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_there_is_no_time_for_is_given_back() {
         let worker = worker(&[("jane", vec![stale_key("A")])]);
         let response = worker.handle(checks(&["jane"]), no_time(), &Metrics::default()).await.unwrap();

@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+#[cfg(test)]
+mod fleet;
 mod handler;
 mod paced;
+mod turns;
 
+use keynudge_aws::accounts::IamAccounts;
 use keynudge_aws::dynamodb::LedgerTable;
-use keynudge_aws::iam::Iam;
 use keynudge_aws::sdk;
 use keynudge_aws::sqs::Sqs;
 use keynudge_lambda::clock::WALL;
@@ -16,7 +19,7 @@ use lambda_runtime::Error;
 
 use crate::config::Config;
 use crate::handler::Worker;
-use crate::paced::Paced;
+use crate::turns::Turns;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -25,7 +28,8 @@ async fn main() -> Result<(), Error> {
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);
     let worker = Worker {
-        keys: Paced { keys: Iam::without_retries(&sdk), pace: config.iam_pace },
+        iam: IamAccounts::without_retries(&sdk, config.rules.scope.own().clone(), config.member_role),
+        turns: Turns::new(config.iam_rate),
         findings: sqs.outbox(config.findings_queue_url),
         source: Source {
             kind: Kind::Checks,

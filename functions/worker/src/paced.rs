@@ -1,30 +1,46 @@
-//! IAM's calls at the pace that is ours: its budget is the account's, and shared with everybody else in it.
+//! An account's IAM, called when it is our turn.
+
+use std::rc::Rc;
+use std::time::Duration;
 
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccessKeyId, UserName};
 use keynudge_core::keys::{AccessKey, LastUsed};
 use keynudge_core::ports::KeyStore;
 use keynudge_core::tags::Tags;
-use keynudge_lambda::pace::Pace;
+use tokio::time::sleep;
 
-/// How often a call is made before its record goes back to its queue.
-const ATTEMPTS: u32 = 3;
+use crate::turns::AccountTurns;
 
-/// A key store, called no faster than `pace` allows. It must not repeat calls by itself: those would have no turn.
+/// How often a call is made about a user who has cost one already. The first is made once: a user who was refused has lost
+/// nothing by going back to the queue, and would hold up the others here.
+const FURTHER_ATTEMPTS: u32 = 2;
+
+/// How long to wait before trying again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A key store, called no faster than `turns` allow. It must not repeat calls by itself: those would have no turn.
 pub(crate) struct Paced<K> {
     pub(crate) keys: K,
-    pub(crate) pace: Pace,
+    pub(crate) turns: Rc<AccountTurns>,
 }
 
 impl<K> Paced<K> {
-    async fn call<T>(&self, call: impl AsyncFn(&K) -> Result<T, CallFailed>) -> Result<T, CallFailed> {
+    async fn call<T>(
+        &self,
+        most_attempts: u32,
+        call: impl AsyncFn(&K) -> Result<T, CallFailed>,
+    ) -> Result<T, CallFailed> {
         let mut attempts = 1;
         loop {
-            self.pace.turn().await;
+            self.turns.call().await?;
             let result = call(&self.keys).await;
-            self.pace.heed(&result);
+            self.turns.heed(&result);
             match result {
-                Err(error) if error.class == FailureClass::Retry && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if error.class == FailureClass::Retry && attempts < most_attempts => {
+                    sleep(PAUSE).await;
+                    attempts += 1;
+                }
                 result => return result,
             }
         }
@@ -33,15 +49,15 @@ impl<K> Paced<K> {
 
 impl<K: KeyStore> KeyStore for Paced<K> {
     async fn access_keys(&self, user: &UserName) -> Result<Option<Vec<AccessKey>>, CallFailed> {
-        self.call(async |keys| keys.access_keys(user).await).await
+        self.call(1, async |keys| keys.access_keys(user).await).await
     }
 
     async fn tags(&self, user: &UserName) -> Result<Option<Tags>, CallFailed> {
-        self.call(async |keys| keys.tags(user).await).await
+        self.call(FURTHER_ATTEMPTS, async |keys| keys.tags(user).await).await
     }
 
     async fn last_used(&self, key: &AccessKeyId) -> Result<LastUsed, CallFailed> {
-        self.call(async |keys| keys.last_used(key).await).await
+        self.call(FURTHER_ATTEMPTS, async |keys| keys.last_used(key).await).await
     }
 }
 
@@ -49,14 +65,18 @@ impl<K: KeyStore> KeyStore for Paced<K> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
-    use keynudge_testing::MemoryIam;
+    use keynudge_testing::{ACCOUNT, MemoryIam, role_denied};
     use tokio::time::Instant;
+
+    use crate::turns::{Rate, Turns};
 
     const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
     fn paced(keys: MemoryIam) -> Paced<MemoryIam> {
-        Paced { keys, pace: Pace::share(10.0, 1).unwrap() }
+        let rate = Rate { calls_per_second: 10.try_into().unwrap(), instances: 1.try_into().unwrap() };
+        Paced { keys, turns: Turns::new(rate).of(&ACCOUNT.parse().unwrap()) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -75,15 +95,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_throttled_call_is_tried_three_times_with_growing_pauses() {
-        let failing = BTreeMap::from([("keys jane", FailureClass::Retry)]);
+    async fn a_user_whose_keys_are_known_is_worth_a_little_patience_and_no_other_is() {
+        let failing =
+            BTreeMap::from([("keys jane", FailureClass::Retry), ("tags jane", FailureClass::Retry)]);
         let iam = paced(MemoryIam { failing, ..MemoryIam::default() });
         let jane = "jane".parse().unwrap();
-        let started = Instant::now();
         iam.access_keys(&jane).await.unwrap_err();
-        assert_eq!((iam.keys.calls.borrow().len(), started.elapsed().as_secs()), (3, 3));
-        iam.tags(&jane).await.unwrap();
-        assert!(started.elapsed().as_secs() >= 7, "the next call waits, too");
+        assert_eq!(iam.keys.calls.take().len(), 1);
+        let started = Instant::now();
+        iam.tags(&jane).await.map(drop).unwrap_err();
+        assert_eq!((iam.keys.calls.take().len(), started.elapsed().as_secs()), (2, 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -92,5 +113,18 @@ mod tests {
         let iam = paced(MemoryIam { failing, ..MemoryIam::default() });
         iam.access_keys(&"jane".parse().unwrap()).await.unwrap_err();
         assert_eq!(iam.keys.calls.borrow().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_denies_its_role_is_not_asked_for_each_user() {
+        let iam = paced(MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() });
+        for _ in 0..10 {
+            let error = iam.access_keys(&"jane".parse().unwrap()).await.unwrap_err();
+            assert!(error.is_role_denied());
+        }
+        assert_eq!(iam.keys.calls.borrow().len(), 1);
+        tokio::time::advance(Duration::from_mins(2)).await;
+        iam.access_keys(&"jane".parse().unwrap()).await.unwrap_err();
+        assert_eq!(iam.keys.calls.borrow().len(), 2, "it may have been repaired");
     }
 }

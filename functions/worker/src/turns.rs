@@ -1,0 +1,325 @@
+//! Whose turn it is. IAM's budget is one for each account, shared with everybody in it, so each account has a pace of its
+//! own, and accounts proceed side by side.
+//!
+//! An account that allows less than its share of the rate must not hold up the others: their users come in the same batches,
+//! and there are only so many instances. So nobody waits here for long. A user whose turn is not near goes back to the queue
+//! until it is: users who come too early form a line, in which each gets a place behind the one before, as far apart as the
+//! account has shown to allow. Instances do not know of one another; what they find is left for them.
+
+use std::cell::{Cell, RefCell};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::rc::Rc;
+use std::time::Duration;
+
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ids::AccountId;
+use keynudge_lambda::pace::Pace;
+use lru::LruCache;
+use tokio::time::{Instant, sleep_until};
+
+/// After a refusal, an instance admits nobody of the account for as long; twice as long after each further one in a row.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Without a refusal for so long, what an account allows is no longer known.
+const FORGET_AFTER: Duration = Duration::from_mins(1);
+
+/// Calls that succeeded are counted up to here, and then by half, so that the latest weigh most.
+const MAX_SUCCESSES: u32 = 64;
+
+/// No place in line is further away: the account may have recovered by then. Well below SQS's twelve hours.
+const LONGEST_LINE: Duration = Duration::from_mins(3);
+
+/// As many accounts as an organization has at most. Beyond, those not asked for longest are forgotten.
+const MAX_ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// How long an account that denied its role is not asked again: each of its users would be told the same.
+const DENIED_FOR: Duration = Duration::from_mins(1);
+
+/// The turns of all accounts, at one of the instances that share the rate.
+pub(crate) struct Turns {
+    rate: Rate,
+    accounts: RefCell<LruCache<AccountId, Rc<AccountTurns>>>,
+}
+
+/// The rate that each account's IAM is called at, and how many instances share it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) calls_per_second: NonZeroU32,
+    pub(crate) instances: NonZeroU32,
+}
+
+impl Rate {
+    /// The time between two calls of one instance to one account.
+    fn interval(self) -> Duration {
+        Duration::from_secs(1) * self.instances.get() / self.calls_per_second.get()
+    }
+
+    fn pace(self) -> Pace {
+        let pace = Pace::share(self.calls_per_second.get().into(), self.instances.get());
+        pace.expect("both are above zero")
+    }
+}
+
+/// One account's turns.
+pub(crate) struct AccountTurns {
+    pace: Pace,
+    /// The time between two users, so that their first calls keep to the pace.
+    interval: Duration,
+    /// When the next user may come.
+    next: Cell<Instant>,
+    /// Until when nobody may come, because the account had enough; `None` before its first refusal.
+    paused_until: Cell<Option<Instant>>,
+    /// For how long nobody may come after the next refusal.
+    next_pause: Cell<Duration>,
+    /// How many calls have succeeded since which of the last refusals: what the account allows.
+    successes: Cell<(u32, Instant)>,
+    /// The last place in line that was given away.
+    line_end: Cell<Instant>,
+    denied: RefCell<Option<(Instant, CallFailed)>>,
+}
+
+/// It is not this user's turn, and will not be before this instant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotBefore(pub(crate) Instant);
+
+impl Turns {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, accounts: RefCell::new(LruCache::new(MAX_ACCOUNTS)) }
+    }
+
+    /// The time between two calls of this instance to one account.
+    pub(crate) fn interval(&self) -> Duration {
+        self.rate.interval()
+    }
+
+    pub(crate) fn of(&self, account_id: &AccountId) -> Rc<AccountTurns> {
+        let mut accounts = self.accounts.borrow_mut();
+        let new = || Rc::new(AccountTurns::new(self.rate.pace(), self.rate.interval()));
+        Rc::clone(accounts.get_or_insert(account_id.clone(), new))
+    }
+}
+
+impl AccountTurns {
+    fn new(pace: Pace, interval: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            pace,
+            interval,
+            next: Cell::new(now),
+            paused_until: Cell::new(None),
+            next_pause: Cell::new(FIRST_PAUSE),
+            successes: Cell::new((0, now)),
+            line_end: Cell::new(now),
+            denied: RefCell::default(),
+        }
+    }
+
+    /// Waits for the turn of one more user, if it is no longer than `patience` away; otherwise gives them a place in line.
+    pub(crate) async fn user(&self, patience: Duration) -> Result<(), NotBefore> {
+        let now = Instant::now();
+        let free_at = self.next.get().max(now);
+        if self.is_paused() || free_at - now > patience {
+            return Err(self.place_in_line());
+        }
+        self.next.set(free_at + self.interval);
+        sleep_until(free_at).await;
+        // The account may have had enough meanwhile.
+        if self.is_paused() { Err(self.place_in_line()) } else { Ok(()) }
+    }
+
+    /// Whether the account had enough just now.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_until.get().is_some_and(|until| until > Instant::now())
+    }
+
+    /// The refusal, if the account has denied its role just now.
+    pub(crate) fn denied(&self) -> Option<CallFailed> {
+        let denied = self.denied.borrow();
+        denied.as_ref().filter(|(until, _)| *until > Instant::now()).map(|(_, error)| error.clone())
+    }
+
+    /// Behind the line as it is; somewhere in it if it is too long already.
+    pub(crate) fn place_in_line(&self) -> NotBefore {
+        let now = Instant::now();
+        let front = self.next.get().max(self.paused_until.get().unwrap_or(now)).max(now);
+        let place = self.line_end.get().max(front) + self.allowed_interval(now);
+        if place > now + LONGEST_LINE {
+            return NotBefore(now + LONGEST_LINE.mul_f64(1.0 - fastrand::f64() / 2.0));
+        }
+        self.line_end.set(place);
+        NotBefore(place)
+    }
+
+    /// Waits for the turn of one call about a user whose turn it is. Fails without one where the role was denied just now.
+    pub(crate) async fn call(&self) -> Result<(), CallFailed> {
+        self.pace.turn().await;
+        self.denied().map_or(Ok(()), Err)
+    }
+
+    /// Hears what came of a call.
+    pub(crate) fn heed<T>(&self, result: &Result<T, CallFailed>) {
+        match result {
+            Ok(_) => self.succeeded(),
+            Err(error) if error.class == FailureClass::Retry => self.pause(),
+            Err(error) if error.is_role_denied() => {
+                *self.denied.borrow_mut() = Some((Instant::now() + DENIED_FOR, error.clone()));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn succeeded(&self) {
+        self.next_pause.set(FIRST_PAUSE);
+        let (count, since) = self.successes.get();
+        self.successes.set(if count < MAX_SUCCESSES {
+            (count + 1, since)
+        } else {
+            (count / 2, since + since.elapsed() / 2)
+        });
+    }
+
+    /// Calls that were under way when the account had enough only say so once more.
+    fn pause(&self) {
+        if self.is_paused() {
+            return;
+        }
+        let now = Instant::now();
+        let pause = self.next_pause.get();
+        // Before a first refusal, calls tell what was asked for, and not what is allowed.
+        if self.has_forgotten(now) {
+            self.successes.set((0, now));
+        }
+        self.paused_until.set(Some(now + pause));
+        self.next_pause.set(LONGEST_PAUSE.min(2 * pause));
+    }
+
+    /// Whether the last refusal was so long ago that it says nothing any more.
+    fn has_forgotten(&self, now: Instant) -> bool {
+        self.paused_until.get().is_none_or(|until| now.saturating_duration_since(until) > FORGET_AFTER)
+    }
+
+    /// The time between two calls that the account has shown to allow.
+    fn allowed_interval(&self, now: Instant) -> Duration {
+        if self.has_forgotten(now) {
+            return self.interval;
+        }
+        let (count, since) = self.successes.get();
+        ((now - since) / (count + 1)).max(self.interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use keynudge_testing::{failure, role_denied};
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const ACCOUNTS: [&str; 2] = ["111111111111", "222222222222"];
+
+    fn turns(calls_per_second: u32, instances: u32) -> Turns {
+        let number = |number: u32| number.try_into().unwrap();
+        Turns::new(Rate { calls_per_second: number(calls_per_second), instances: number(instances) })
+    }
+
+    /// For how many seconds nobody may come.
+    async fn paused_for(turns: &AccountTurns) -> u64 {
+        let since = Instant::now();
+        while turns.user(PATIENCE).await.is_err() {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        since.elapsed().as_secs()
+    }
+
+    fn throttled() -> Result<(), CallFailed> {
+        Err(failure(FailureClass::Retry))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_wait_here_for_their_accounts_pace_and_on_the_queue_for_more() {
+        let turns = turns(10, 5).of(&ACCOUNTS[0].parse().unwrap());
+        let started = Instant::now();
+        let mut waits = Vec::new();
+        let mut places = Vec::new();
+        for turn in futures::future::join_all((0..14).map(|_| turns.user(PATIENCE))).await {
+            match turn {
+                Ok(()) => waits.push(started.elapsed()),
+                Err(NotBefore(place)) => places.push((place - started).as_millis()),
+            }
+        }
+        assert_eq!(waits.len(), 11, "two a second for five seconds");
+        assert_eq!(places, [6_000, 6_500, 7_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_had_enough_is_left_alone_for_longer_and_longer_and_no_other_is() {
+        let turns = turns(100, 1);
+        let [refusing, other] = ACCOUNTS.map(|id| turns.of(&id.parse().unwrap()));
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            refusing.heed(&throttled());
+            refusing.heed(&throttled());
+            assert_eq!(paused_for(&refusing).await, pause, "what is refused together counts once");
+            assert_eq!(paused_for(&other).await, 0);
+        }
+        refusing.heed(&Ok(()));
+        refusing.heed(&throttled());
+        assert_eq!(paused_for(&refusing).await, 1, "it was all right in between");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_too_early_gets_a_place_behind_the_one_before_and_never_too_far_away() {
+        let turns = turns(100, 1).of(&ACCOUNTS[0].parse().unwrap());
+        turns.heed(&throttled());
+        for _ in 0..8 {
+            tokio::time::advance(Duration::from_secs(10)).await;
+            turns.heed(&Ok(()));
+            turns.heed(&throttled());
+        }
+        let now = Instant::now();
+        let mut before = now;
+        for user in 0..2_000 {
+            let NotBefore(place) = turns.user(PATIENCE).await.unwrap_err();
+            if user < 15 {
+                assert!(place >= before + Duration::from_secs(8), "the account allows one in ten seconds");
+            } else {
+                assert!((LONGEST_LINE / 2..=LONGEST_LINE).contains(&(place - now)));
+            }
+            before = place;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_was_seldom_asked_is_not_taken_for_a_slow_one() {
+        let turns = turns(100, 1).of(&ACCOUNTS[0].parse().unwrap());
+        for _ in 0..8 {
+            tokio::time::advance(Duration::from_mins(2)).await;
+            turns.heed(&Ok(()));
+        }
+        turns.heed(&throttled());
+        let NotBefore(place) = turns.user(PATIENCE).await.unwrap_err();
+        assert!(place - Instant::now() <= Duration::from_millis(1_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_denied_role_says_nothing_about_the_pace() {
+        let turns = turns(100, 1).of(&ACCOUNTS[0].parse().unwrap());
+        turns.heed(&Err::<(), _>(role_denied()));
+        assert_eq!(paused_for(&turns).await, 0);
+        assert!(turns.call().await.unwrap_err().is_role_denied());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accounts_without_number_are_forgotten_and_the_latest_are_not() {
+        let turns = turns(10, 1);
+        let id = |n: usize| format!("{n:012}").parse().unwrap();
+        turns.of(&id(0)).heed(&throttled());
+        turns.of(&id(1)).heed(&throttled());
+        for n in 2..MAX_ACCOUNTS.get() {
+            turns.of(&id(n));
+        }
+        turns.of(&id(0));
+        turns.of(&id(MAX_ACCOUNTS.get()));
+        assert!(turns.of(&id(0)).is_paused() && !turns.of(&id(1)).is_paused());
+    }
+}
