@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use keynudge_core::accounts::Scope;
 use keynudge_core::contact::AllowedDomains;
-use keynudge_core::ids::{AccountId, EmailAddress};
+use keynudge_core::ids::EmailAddress;
 use keynudge_core::ledger::LedgerRules;
 use keynudge_core::mail::ReminderSettings;
 use keynudge_core::retry::RetryPolicy;
@@ -32,7 +33,7 @@ pub(crate) struct Config {
 /// The settings that decide about mails.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) account_id: AccountId,
+    pub(crate) scope: Scope,
     pub(crate) allowed_domains: AllowedDomains,
     pub(crate) reminder: ReminderSettings,
     pub(crate) ledger: LedgerRules,
@@ -57,7 +58,7 @@ impl Config {
             configuration_set: vars.optional("CONFIGURATION_SET")?,
             sender: vars.sender()?,
             rules: Rules {
-                account_id: vars.account_id()?,
+                scope: vars.scope()?,
                 allowed_domains: vars.allowed_domains()?,
                 reminder: ReminderSettings {
                     alert_after_days: vars.alert_after_days()?,
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(config.feedback_queue_url, "https://sqs/feedback");
         assert_eq!((config.ledger_table.as_str(), config.instances.get()), ("keys-ledger", 2));
         assert_eq!(config.retry.give_up_after.num_days(), 4);
-        assert_eq!(config.rules.account_id.as_str(), "123456789012");
+        assert_eq!(config.rules.scope.own().as_str(), "123456789012");
         let ledger = config.rules.ledger;
         assert_eq!((ledger.remind_every_days.get(), ledger.lease.num_seconds()), (7, 60));
         assert_eq!(

@@ -85,7 +85,7 @@ where
         deadline: Deadline,
         metrics: &Metrics,
     ) -> Result<(), Failure> {
-        records::check_account(finding, &self.rules.account_id)?;
+        records::check_account(finding, &self.rules.scope)?;
         // The worker keeps to the allowed domains already. This guards a setting narrowed since, and a finding that
         // did not come from the worker.
         if !self.rules.allowed_domains.allow(&finding.recipient.to) {
@@ -255,6 +255,7 @@ fn conclude(outcome: Outcome, finding: &StaleKeys, metrics: &Metrics) -> Result<
 mod tests {
     use super::*;
     use chrono::{DateTime, TimeDelta, Utc};
+    use keynudge_core::accounts::Scope;
     use keynudge_core::contact::{AllowedDomains, ContactSource, Recipient};
     use keynudge_core::keys::StaleKey;
     use keynudge_core::ledger::{Claim, LedgerRules};
@@ -291,7 +292,7 @@ mod tests {
             source: source(),
             templates: templates::built_in(),
             rules: Rules {
-                account_id: ACCOUNT.parse().unwrap(),
+                scope: Scope::new(ACCOUNT.parse().unwrap(), None, [].into(), [].into()).unwrap(),
                 allowed_domains: AllowedDomains::new(["example.com".parse().unwrap()]),
                 reminder: ReminderSettings {
                     alert_after_days: 90.try_into().unwrap(),
@@ -314,6 +315,7 @@ mod tests {
         StaleKeys {
             run,
             account_id: ACCOUNT.parse().unwrap(),
+            account_name: None,
             user: user(name),
             recipient: Recipient {
                 to: format!("{name}@example.com").parse().unwrap(),

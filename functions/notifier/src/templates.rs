@@ -60,6 +60,13 @@ mod tests {
         finding
     }
 
+    /// [`finding`] in an account that is called `name`.
+    fn finding_in(name: &str) -> Value {
+        let mut finding = finding();
+        finding["account_name"] = json!(name);
+        finding
+    }
+
     fn pilot() -> EmailAddress {
         "pilot@example.org".parse().unwrap()
     }
@@ -92,6 +99,8 @@ mod tests {
             finding_of_two(&json!(null)),
             finding_with("/keys/0/last_used", json!("never")),
             finding_with("/keys/0/description", json!(HOSTILE)),
+            finding_in("payments-prod"),
+            finding_in(HOSTILE),
             finding_with("/user/arn", json!("arn:aws-other:iam::111122223333:user/jane.doe")),
         ]
         .iter()
@@ -151,6 +160,46 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_called_by_its_name_wherever_its_number_stands() {
+        let mail = render(&finding_in("payments-prod"));
+        assert_eq!(
+            mail.subject,
+            "1 AWS access key of jane.doe in account 111122223333 (payments-prod) is older than 90 days"
+        );
+        assert_snapshot!("named_account_text", mail.text);
+        for part in [mail.subject, mail.text, visible(&mail.html)] {
+            let numbers = part.matches("111122223333").count();
+            let named = part.matches("account 111122223333 (payments-prod)").count();
+            assert!(numbers > 0 && numbers == named, "{part}");
+        }
+    }
+
+    #[test]
+    fn an_account_without_a_name_is_its_number() {
+        let mail = render(&finding());
+        for part in [mail.subject, mail.text, visible(&mail.html)] {
+            assert!(part.contains("account 111122223333"), "{part}");
+            assert!(!part.contains("111122223333 ("), "{part}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_called_an_account_stays_text() {
+        // As long as Organizations lets names be.
+        let name = format!("{HOSTILE:.<50}");
+        let mail = render(&finding_in(&name));
+        let shown = format!("111122223333 ({name})");
+        for part in [&mail.subject, &mail.text, &visible(&mail.html)] {
+            assert!(part.contains(&shown), "{part}");
+        }
+        assert!(!mail.html.contains("<script"), "{}", mail.html);
+
+        // A header would begin on a line of its own.
+        let finding = finding_in("prod\r\nBcc: all@example.com").to_string();
+        assert!(StaleKeys::read(&finding, AsOfLimit::None).is_err());
+    }
+
+    #[test]
     fn both_parts_say_all_there_is_to_say() {
         let mail = render(&finding_of_two(&json!("never")));
         let html = visible(&mail.html);
@@ -176,6 +225,7 @@ mod tests {
             "aws iam delete-access-key --user-name jane.doe --access-key-id AKIAIOSFODNN7EXAMPLE",
             "aws iam delete-access-key --user-name jane.doe --access-key-id AKIAI44QH8DHBEXAMPLE",
             "aws iam list-access-keys --user-name jane.doe",
+            "aws sts get-caller-identity",
         ] {
             assert!(mail.text.contains(fact), "text: {fact}");
             assert!(html.contains(fact), "html: {fact}");
