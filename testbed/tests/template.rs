@@ -1,9 +1,10 @@
-//! The durations in `infra/template.yaml`: they hold one another, and the functions have the time they ask for. A short
-//! lease would mail owners twice, and none of the other tests would tell.
+//! What `infra/` says and no deployment on an emulator would tell: that durations hold one another, so that no short
+//! lease mails owners twice; that nothing is granted about other accounts unless they are to be looked after; that the
+//! role in those accounts may do what is asked of it, and lets in nobody else.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -138,4 +139,298 @@ fn no_timeout_stands_anywhere_but_in_the_mapping() {
         .filter(|line| ["Timeout:", "VisibilityTimeout:"].iter().any(|property| line.starts_with(property)));
     let fixed: Vec<&str> = timeouts.filter(|line| !line.contains("!FindInMap [Durations, ")).collect();
     assert_eq!(fixed, Vec::<&str>::new());
+}
+
+/// What a role may do, and when it may.
+#[derive(Debug)]
+struct Statement<'a> {
+    /// The condition of the template under which the statement is there at all.
+    only_if: Option<&'a str>,
+    actions: Vec<&'a str>,
+    /// All of it, without comments and indentation.
+    lines: Vec<&'a str>,
+}
+
+/// The lines of the section `name` without comments, trimmed.
+fn lines_of<'a>(template: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = section(template, name).into_iter().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+/// The statements of the policy of `role`.
+fn statements<'a>(template: &'a str, role: &str) -> Vec<Statement<'a>> {
+    let lines = lines_of(template, role);
+    let policy = lines.iter().position(|line| *line == "Policies:").unwrap();
+    let lines = &lines[policy..];
+    let starts: Vec<usize> = (0..lines.len()).filter(|n| lines[*n].starts_with("- Sid: ")).collect();
+    let ends = starts.iter().skip(1).copied().chain([lines.len()]);
+    let statement = |(start, end): (&usize, usize)| {
+        let body =
+            lines[*start..end].iter().take_while(|line| !["- !If", "- !Ref AWS::NoValue"].contains(line));
+        let lines_before = (lines[start - 2], lines[start - 1]);
+        let only_if = (lines_before.0 == "- !If").then(|| lines_before.1.trim_start_matches("- "));
+        let body: Vec<&str> = body.copied().collect();
+        let after_action = body.iter().skip_while(|line| !line.starts_with("Action:"));
+        let actions = after_action.take_while(|line| line.starts_with("Action:") || line.starts_with("- "));
+        let actions = actions.map(|line| line.trim_start_matches("Action:").trim_start_matches("- ").trim());
+        Statement { only_if, actions: actions.filter(|action| !action.is_empty()).collect(), lines: body }
+    };
+    starts.iter().zip(ends).map(statement).collect()
+}
+
+/// The calls that an adapter makes, as it names them itself.
+fn calls(adapter: &str) -> BTreeSet<String> {
+    let source = file(adapter);
+    let names = source.split("const CALL: &str = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    names.map(str::to_owned).collect()
+}
+
+const ROLES: [&str; 5] = ["ScheduleRole", "ProducerRole", "WorkerRole", "NotifierRole", "FeedbackRole"];
+
+#[test]
+fn nothing_is_granted_about_other_accounts_unless_they_are_looked_after() {
+    let template = file("infra/template.yaml");
+    let mut granted = BTreeSet::new();
+    for role in ROLES {
+        for Statement { only_if, actions, .. } in statements(&template, role) {
+            let others = ["sts:", "organizations:"];
+            let about_others =
+                actions.iter().filter(|action| others.iter().any(|service| action.starts_with(service)));
+            granted.extend(about_others.map(|action| (role, (*action).to_owned(), only_if)));
+        }
+    }
+    let expected = [
+        ("ProducerRole", "sts:AssumeRole", "LooksAfterOthers"),
+        ("WorkerRole", "sts:AssumeRole", "LooksAfterOthers"),
+        ("ProducerRole", "organizations:ListAccounts", "LooksAfterAnOrganization"),
+        ("ProducerRole", "organizations:ListAccountsForParent", "LooksAfterUnits"),
+        ("ProducerRole", "organizations:ListOrganizationalUnitsForParent", "LooksAfterUnits"),
+    ];
+    let expected = expected.map(|(role, action, only_if)| (role, action.to_owned(), Some(only_if)));
+    assert_eq!(granted, expected.into());
+
+    let listing = calls("shared/aws/src/organizations.rs");
+    let granted = granted.into_iter().map(|(_, action, _)| action);
+    let granted: BTreeSet<_> = granted.filter(|action| action.starts_with("organizations:")).collect();
+    assert_eq!(granted, listing);
+
+    for condition in [
+        "  LooksAfterAnOrganization: !Equals [!Ref Accounts, organization]",
+        "  LooksAfterUnits: !And [!Condition LooksAfterAnOrganization, !Not [!Equals [!Ref OrganizationalUnits, \"\"]]]",
+        "  LooksAfterOthers: !Not [!Equals [!Ref Accounts, \"\"]]",
+    ] {
+        assert!(template.lines().any(|line| line == condition), "{condition}");
+    }
+    for parameter in ["Accounts", "OrganizationalUnits"] {
+        assert!(lines_of(&template, parameter).contains(&"Default: \"\""), "{parameter}");
+    }
+}
+
+#[test]
+fn a_role_elsewhere_is_assumed_by_its_name_in_the_organization_or_in_the_accounts_listed() {
+    let template = file("infra/template.yaml");
+    for role in ["ProducerRole", "WorkerRole"] {
+        let statements = statements(&template, role);
+        let assume = statements.iter().find(|statement| statement.actions == ["sts:AssumeRole"]).unwrap();
+        assert_eq!(
+            assume.lines[1..],
+            [
+                "Effect: Allow",
+                "Action: sts:AssumeRole",
+                "Resource: !Sub arn:${AWS::Partition}:iam::*:role/${MemberRoleName}",
+                "Condition:",
+                "StringEquals: !If",
+                "- LooksAfterAnOrganization",
+                "- aws:ResourceOrgID: ${aws:PrincipalOrgID}",
+                "- aws:ResourceAccount: !Split [\",\", !Ref Accounts]",
+            ],
+            "{role}"
+        );
+    }
+}
+
+/// What it may do is what the adapter calls, so neither a call without a grant nor a grant without a call.
+#[test]
+fn the_role_in_other_accounts_may_do_what_is_asked_of_it_and_nothing_else() {
+    let template = file("infra/member-role.yaml");
+    let of_role = statements(&template, "MemberRole");
+    let granted: Vec<&str> = of_role.iter().flat_map(|statement| statement.actions.clone()).collect();
+    let granted_once: BTreeSet<String> = granted.iter().map(|action| (*action).to_owned()).collect();
+    assert_eq!((granted_once, granted.len()), (calls("shared/aws/src/iam.rs"), 5));
+
+    for Statement { only_if, actions, lines } in &of_role {
+        let of_account = ["iam:ListUsers", "iam:ListAccountAliases"].contains(&actions[0]);
+        let users = "Resource: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:user/*";
+        assert_eq!(lines.last(), Some(&if of_account { "Resource: \"*\"" } else { users }), "{actions:?}");
+        assert_eq!((lines[1], *only_if), ("Effect: Allow", None));
+    }
+    let own = file("infra/template.yaml");
+    let at_home = ["ProducerRole", "WorkerRole"].into_iter().flat_map(|role| statements(&own, role));
+    let at_home = at_home.flat_map(|statement| statement.actions).filter(|action| action.starts_with("iam:"));
+    let (at_home, granted): (BTreeSet<_>, BTreeSet<_>) = (at_home.collect(), granted.into_iter().collect());
+    assert_eq!(at_home, granted, "the functions may do the same at home");
+}
+
+#[test]
+fn the_role_in_other_accounts_lets_in_the_two_functions_and_nobody_else() {
+    let template = file("infra/member-role.yaml");
+    let lines = lines_of(&template, "MemberRole");
+    let trust = lines.iter().skip_while(|line| **line != "AssumeRolePolicyDocument:");
+    let trust: Vec<&str> = trust.take_while(|line| **line != "Policies:").copied().collect();
+    assert_eq!(
+        trust[2..],
+        [
+            "Statement:",
+            "- Sid: KeynudgesProducerAndWorker",
+            "Effect: Allow",
+            "Principal:",
+            "AWS: !Sub",
+            "- arn:${AWS::Partition}:iam::${Account}:root",
+            "- Account: !Select [4, !Split [\":\", !Ref ProducerRoleArn]]",
+            "Action: sts:AssumeRole",
+            "Condition:",
+            "ArnEquals:",
+            "aws:PrincipalArn: [!Ref ProducerRoleArn, !Ref WorkerRoleArn]",
+            "StringEquals: !If",
+            "- AsksForMore",
+            "- aws:PrincipalOrgID: !If [LimitsTheOrganization, !Ref OrganizationId, !Ref AWS::NoValue]",
+            "sts:ExternalId: !If [AsksForAnExternalId, !Ref ExternalId, !Ref AWS::NoValue]",
+            "- !Ref AWS::NoValue",
+        ]
+    );
+    for condition in [
+        "  LimitsTheOrganization: !Not [!Equals [!Ref OrganizationId, none]]",
+        "  AsksForAnExternalId: !Not [!Equals [!Ref ExternalId, \"\"]]",
+        "  AsksForMore: !Or [!Condition LimitsTheOrganization, !Condition AsksForAnExternalId]",
+    ] {
+        assert!(template.lines().any(|line| line == condition), "{condition}");
+    }
+}
+
+/// `ArnEquals` takes `*` and `?` for anything.
+#[test]
+fn no_parameter_lets_in_more_than_two_roles_of_one_organization() {
+    let template = file("infra/member-role.yaml");
+    let rule = |parameter: &str, rule: &str| {
+        let lines = lines_of(&template, parameter).into_iter();
+        lines.filter_map(|line| line.strip_prefix(rule)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for parameter in ["ProducerRoleArn", "WorkerRoleArn"] {
+        let pattern = "^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$";
+        assert_eq!(rule(parameter, "AllowedPattern: "), [pattern], "{parameter}");
+        assert!(rule(parameter, "Default: ").is_empty(), "{parameter}");
+    }
+    assert_eq!(rule("OrganizationId", "AllowedPattern: "), ["^none$|^o-[a-z0-9]{10,32}$"]);
+    assert!(rule("OrganizationId", "Default: ").is_empty(), "to do without is to say so");
+}
+
+#[test]
+fn what_one_template_calls_the_role_the_other_accepts() {
+    let (keynudge, member) = (file("infra/template.yaml"), file("infra/member-role.yaml"));
+    for parameter in ["MemberRoleName", "ExternalId"] {
+        let rules = |template| {
+            let lines = lines_of(template, parameter).into_iter();
+            let rules = lines
+                .filter(|line| ["Default:", "AllowedPattern:"].iter().any(|rule| line.starts_with(rule)));
+            rules.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(rules(&keynudge), rules(&member), "{parameter}");
+        assert_eq!(rules(&member).len(), 2, "{parameter}");
+    }
+    for (output, role) in [("ProducerRoleArn", "ProducerRole"), ("WorkerRoleArn", "WorkerRole")] {
+        assert!(lines_of(&keynudge, output).contains(&&*format!("Value: !GetAtt {role}.Arn")), "{output}");
+        assert!(lines_of(&member, output).contains(&"Type: String"), "{output}");
+    }
+}
+
+/// All variables of a function together, names and values (Lambda quotas, "Function configuration").
+const ENVIRONMENT_BYTES_MAX: usize = 4096;
+
+/// What a variable takes beside its name and value, if Lambda counts them as JSON.
+const OVERHEAD: usize = "\"\":\"\",".len();
+
+#[test]
+fn the_longest_settings_there_can_be_fit_what_lambda_has_for_them() {
+    let template = file("infra/template.yaml");
+    for function in ["ProducerFunction", "WorkerFunction", "NotifierFunction", "FeedbackFunction"] {
+        let mut settings = BTreeMap::new();
+        for part in ["Function", function] {
+            let lines = lines_of(&template, part);
+            let variables = lines.into_iter().filter_map(|line| line.split_once(": "));
+            let is_variable = |name: &str| name.bytes().all(|b| b.is_ascii_uppercase() || b"_".contains(&b));
+            settings.extend(variables.filter(|(name, _)| is_variable(name)));
+        }
+        assert!(settings.len() > 8, "{function}: {settings:?}");
+        let bytes = |(name, value): (&&str, &&str)| name.len() + longest(&template, value) + OVERHEAD;
+        let bytes: usize = settings.iter().map(bytes).sum();
+        assert!(bytes <= ENVIRONMENT_BYTES_MAX, "{function}: {bytes} bytes");
+    }
+}
+
+/// How long a value may be.
+fn longest(template: &str, value: &str) -> usize {
+    // The URL of a queue with the longest name; a duration, a region, an account, a partition.
+    const RESOURCE: usize = 140;
+    const SHORT: usize = 15;
+    let Some(name) = value.strip_prefix("!Ref ") else {
+        assert!(
+            ["!FindInMap ", "!If [SesIsElsewhere, "].iter().any(|known| value.starts_with(known)),
+            "{value}"
+        );
+        return SHORT;
+    };
+    if name.starts_with("AWS::") {
+        return if name == "AWS::StackName" { 55 } else { SHORT };
+    }
+    if name.ends_with("Queue") || name.ends_with("Table") {
+        return RESOURCE;
+    }
+    let lines = lines_of(template, name);
+    let rule = |rule: &str| lines.iter().find_map(|line| line.strip_prefix(rule)).map(str::trim);
+    match (rule("MaxLength:"), rule("AllowedValues:"), rule("MaxValue:")) {
+        (Some(length), ..) => length.parse().unwrap(),
+        (_, Some(values), _) => values.split(", ").map(str::len).max().unwrap(),
+        (.., Some(number)) => number.len(),
+        _ => panic!("{name} may be as long as it likes"),
+    }
+}
+
+#[test]
+fn no_arn_names_a_partition() {
+    for path in ["infra/template.yaml", "infra/member-role.yaml", "infra/ses.yaml"] {
+        let template = file(path);
+        let lines = template.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        for line in lines {
+            for (_, partition) in line.match_indices("arn:").map(|(at, arn)| line[at..].split_at(arn.len())) {
+                let any = ["${AWS::Partition}:", "aws[a-z-]*:"];
+                assert!(any.iter().any(|any| partition.starts_with(any)), "{path}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_section_of_the_runbook_that_is_pointed_to_is_there() {
+    let runbook = file("infra/RUNBOOK.md");
+    let headings = runbook.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let anchor = |heading: &str| {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    let anchors: BTreeSet<String> = headings.map(anchor).collect();
+    let mut pointers = 0;
+    for (path, pointer) in [
+        ("infra/template.yaml", "infra/RUNBOOK.md#"),
+        ("infra/member-role.yaml", "infra/RUNBOOK.md#"),
+        ("README.md", "infra/RUNBOOK.md#"),
+        ("infra/RUNBOOK.md", "](#"),
+    ] {
+        let text = file(path);
+        for rest in text.split(pointer).skip(1) {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && !"-_".contains(c)).unwrap_or(rest.len());
+            assert!(anchors.contains(&rest[..end]), "{path} points to {}", &rest[..end]);
+            pointers += 1;
+        }
+    }
+    assert!(pointers > 50, "{pointers}");
 }

@@ -68,8 +68,9 @@ enum Probe {
 const DELAY: &str = "sqs:ChangeMessageVisibility";
 
 /// The grants the emulator asks for: whose role has it, action, resource, and what shows it.
-const NEEDED: [(Function, &str, &str, Probe); 26] = [
+const NEEDED: [(Function, &str, &str, Probe); 27] = [
     (Function::Producer, "iam:ListUsers", "*", Probe::Scan),
+    (Function::Producer, "iam:ListAccountAliases", "*", Probe::Scan),
     (Function::Producer, "sqs:SendMessage", "AccountsQueue", Probe::Schedule),
     (Function::Producer, "sqs:SendMessage", "UsersQueue", Probe::Scan),
     (Function::Producer, "sqs:SendMessage", "AccountsDeadLetterQueue", Probe::BadRecord(Function::Producer)),
