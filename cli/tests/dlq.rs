@@ -93,10 +93,13 @@ async fn a_replay_sends_letters_back_in_their_group_and_with_nothing_else() {
         stack.put("users-dead-letters", &check(&format!("user-{number:02}")), Some("call_failed")).await;
     }
     stack.put("findings-dead-letters", &json!({"any": "body"}), None).await;
+    let mut named = check("jane");
+    named["account_name"] = json!("Zahlungen & Löhne");
+    stack.put("accounts-dead-letters", &named, Some("call_failed")).await;
 
     let output = stack.keynudge(&["dlq", "replay", "--yes", "--rate", "100"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).ends_with("\nReplayed 13 letters.\n"), "{}", stdout(&output));
+    assert!(stdout(&output).ends_with("\nReplayed 14 letters.\n"), "{}", stdout(&output));
     for queue in ["users-dead-letters", "findings-dead-letters"] {
         assert_eq!(stack.count(queue).await, 0);
     }
@@ -110,6 +113,7 @@ async fn a_replay_sends_letters_back_in_their_group_and_with_nothing_else() {
         assert!(message["MessageAttributes"].as_object().is_none_or(serde_json::Map::is_empty), "{message}");
     }
     assert_eq!(stack.receive_all("findings", 1).await[0]["Body"], json!({"any": "body"}).to_string());
+    assert_eq!(stack.receive_all("accounts", 1).await[0]["Body"], named.to_string());
 
     let again = stack.keynudge(&["dlq", "replay", "--yes"]);
     assert_eq!((again.status.code(), stderr(&again).as_str()), (Some(0), "No such letters.\n"));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use keynudge_core::ids::{AccountId, RunId, UserId, UserName};
+use keynudge_core::ids::{AccountId, AccountName, RunId, UserId, UserName};
 use keynudge_core::messages::{AsOfLimit, CheckUser, Message, Mode, ScanAccount, StaleKeys};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -68,6 +68,7 @@ pub(crate) struct Content {
     pub(crate) kind: Kind,
     pub(crate) run_id: Option<RunId>,
     pub(crate) account_id: Option<AccountId>,
+    pub(crate) account_name: Option<AccountName>,
     pub(crate) user_id: Option<UserId>,
     pub(crate) user_name: Option<UserName>,
     /// The run to start, if that is what it asks for.
@@ -214,13 +215,13 @@ impl Content {
         let body = received.body.as_str();
         // The more exacting first: a finding can be read as a check, and a check as a scan.
         if let Ok(finding) = StaleKeys::read(body, AsOfLimit::None) {
-            return Self::of_message(Kind::Finding, &finding);
+            return Self::of_message(Kind::Finding, &finding, finding.account_name.as_ref());
         }
         if let Ok(check) = CheckUser::read(body, AsOfLimit::None) {
-            return Self::of_message(Kind::Check, &check);
+            return Self::of_message(Kind::Check, &check, check.account_name.as_ref());
         }
         if let Ok(scan) = ScanAccount::read(body, AsOfLimit::None) {
-            return Self::of_message(Kind::Scan, &scan);
+            return Self::of_message(Kind::Scan, &scan, scan.account_name.as_ref());
         }
         let body: Value = match invocation {
             Some(invocation) => invocation.request_payload,
@@ -232,17 +233,19 @@ impl Content {
         mail_event(&body).unwrap_or_else(|| Self {
             run_id: identifier(&body, "/run_id"),
             account_id: identifier(&body, "/account_id"),
+            account_name: identifier(&body, "/account_name"),
             user_id: identifier(&body, "/user/id"),
             user_name: identifier(&body, "/user/name"),
             ..Self::unknown(Kind::Unreadable)
         })
     }
 
-    fn of_message(kind: Kind, message: &impl Message) -> Self {
+    fn of_message(kind: Kind, message: &impl Message, account_name: Option<&AccountName>) -> Self {
         let user = message.user();
         Self {
             run_id: Some(message.run().run_id.clone()),
             account_id: Some(message.account_id().clone()),
+            account_name: account_name.cloned(),
             user_id: user.map(|user| user.id.clone()),
             user_name: user.map(|user| user.name.clone()),
             ..Self::unknown(kind)
@@ -250,7 +253,15 @@ impl Content {
     }
 
     fn unknown(kind: Kind) -> Self {
-        Self { kind, run_id: None, account_id: None, user_id: None, user_name: None, start: None }
+        Self {
+            kind,
+            run_id: None,
+            account_id: None,
+            account_name: None,
+            user_id: None,
+            user_name: None,
+            start: None,
+        }
     }
 }
 

@@ -82,10 +82,11 @@ fn what(content: &Content) -> String {
         (Some(name), _) => Some(name.as_str()),
         (None, id) => id.as_ref().map(UserId::as_str),
     };
+    let called = content.account_name.as_ref().map(|name| format!(" ({})", name.as_str()));
     let parts = [
         Some(content.kind.words().to_owned()),
         content.start.as_ref().map(Start::to_string),
-        content.account_id.as_ref().map(|account| format!("account {account}")),
+        content.account_id.as_ref().map(|account| format!("account {account}{}", called.unwrap_or_default())),
         user.map(|user| format!("user {user}")),
         content.run_id.as_ref().map(|run| format!("run {run}")),
     ];
@@ -125,7 +126,7 @@ fn indented(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dlq::letter::tests::{check, failed_invocation, letter, now};
+    use crate::dlq::letter::tests::{check, failed_invocation, finding, letter, now};
     use serde_json::json;
 
     #[test]
@@ -144,6 +145,15 @@ mod tests {
              given up by worker after 7 attempts, 2026-03-01T11:00:00+00:00: \
              iam:ListAccessKeys failed: AccessDenied\n\n"
         );
+    }
+
+    #[test]
+    fn an_account_is_told_by_its_name_too_where_it_has_one() {
+        for mut body in [check("jane"), finding()] {
+            body["account_name"] = json!("Zahlungen & Löhne");
+            let text = text(&letter(&body, &[]), now(), false);
+            assert!(text.contains(", account 123456789012 (Zahlungen & Löhne), user jane, "), "{text}");
+        }
     }
 
     #[test]
