@@ -1,8 +1,11 @@
 """MiniStack, with what its version lacks put right. Each module says what it is about."""
 
+# First: what queues does, it does to what backlogs has put in place.
+import backlogs  # noqa: F401
 import functions  # noqa: F401
 import mails  # noqa: F401
 import queues  # noqa: F401
+import roles  # noqa: F401
 import schedules  # noqa: F401
 import stacks  # noqa: F401
 

@@ -59,6 +59,9 @@ impl fmt::Display for Account {
 /// The version of IAM's API, the only one it ever had.
 pub(crate) const IAM_VERSION: &str = "2010-05-08";
 
+/// The version of STS's API.
+pub(crate) const STS_VERSION: &str = "2011-06-15";
+
 /// A service that takes form parameters and answers in XML.
 #[derive(Clone, Copy, Debug)]
 pub struct QueryService {
@@ -74,6 +77,8 @@ pub const IAM: QueryService = QueryService { name: "iam", version: IAM_VERSION }
 pub const SES: QueryService = QueryService { name: "ses", version: "2010-12-01" };
 /// SNS.
 pub const SNS: QueryService = QueryService { name: "sns", version: "2010-03-31" };
+/// STS.
+pub const STS: QueryService = QueryService { name: "sts", version: STS_VERSION };
 
 /// A service that takes and answers JSON, with the operation in a header.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +93,9 @@ pub const SQS: JsonService = JsonService { name: "sqs", target: "AmazonSQS" };
 pub const DYNAMODB: JsonService = JsonService { name: "dynamodb", target: "DynamoDB_20120810" };
 /// `CloudWatch` Logs.
 pub const LOGS: JsonService = JsonService { name: "logs", target: "Logs_20140328" };
+/// Organizations.
+pub const ORGANIZATIONS: JsonService =
+    JsonService { name: "organizations", target: "AWSOrganizationsV20161128" };
 
 /// An operation of a REST service, which has method and path instead of a name.
 #[derive(Clone, Debug)]

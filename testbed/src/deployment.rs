@@ -102,6 +102,10 @@ pub struct Outputs {
     pub producer_failures_queue_url: String,
     /// What is known about each owner's mails.
     pub ledger_table_name: String,
+    /// The role the producer works as.
+    pub producer_role_arn: String,
+    /// The role the worker works as.
+    pub worker_role_arn: String,
 }
 
 impl Outputs {
@@ -264,6 +268,21 @@ impl SesStack {
     }
 }
 
+/// Deploys `infra/member-role.yaml` with these parameters, into an account that Keynudge looks after from another one.
+///
+/// # Errors
+///
+/// [`Error::Stack`] if it cannot be deployed, and whatever a call may answer.
+pub async fn create_member_role(aws: &Client, parameters: &[(&'static str, &str)]) -> Result<()> {
+    let path = workspace::root().join("infra/member-role.yaml");
+    let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+    let named = parameters.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    let parameters = Parameters(named.collect());
+    let stack = format!("keynudge-{}-member", aws.account());
+    request(aws, "CreateStack", &stack, ("TemplateBody", &template), &parameters).await?;
+    wait_for(aws, "CREATE", &stack).await.map(drop)
+}
+
 async fn verify_sender(aws: &Client) -> Result<()> {
     let sender = [("EmailAddress", &*sender())];
     let _: IgnoredAny = aws.query(SES, "VerifyEmailIdentity", &sender).await?;
@@ -329,7 +348,7 @@ async fn request(
     let mut form = vec![
         ("StackName".to_owned(), stack.to_owned()),
         (template.0.to_owned(), template.1.to_owned()),
-        ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
+        ("Capabilities.member.1".to_owned(), "CAPABILITY_NAMED_IAM".to_owned()),
         ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
     ];
     for (member, (name, value)) in iter::zip(1.., parameters) {

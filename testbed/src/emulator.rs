@@ -20,12 +20,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A port that was free a moment ago may be taken by the time the emulator binds it.
 const START_ATTEMPTS: usize = 3;
 
-/// Which IAM the functions ask.
+/// Which IAM the functions ask, and so which STS and which Organizations.
 #[derive(Clone, Debug)]
 pub enum Iam {
     /// The emulator's own.
     Emulator,
-    /// Another, at this endpoint.
+    /// Others, all at this endpoint.
     At(String),
 }
 
@@ -220,7 +220,9 @@ fn environment(port: u16, options: &Options, run: &RunDirectory) -> Vec<(&'stati
         ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
     ];
     if let Iam::At(endpoint) = &options.iam {
-        environment.push(("AWS_ENDPOINT_URL_IAM", endpoint.clone()));
+        for service in ["AWS_ENDPOINT_URL_IAM", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_ORGANIZATIONS"] {
+            environment.push((service, endpoint.clone()));
+        }
     }
     if let Ses::At(endpoint) = &options.ses {
         environment.push(("AWS_ENDPOINT_URL_SES", endpoint.clone()));

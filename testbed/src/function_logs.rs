@@ -1,7 +1,8 @@
 //! What the functions printed, read from CloudWatch Logs; among it their metrics, in EMF.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -9,6 +10,10 @@ use crate::aws::LOGS;
 use crate::deployment::Deployment;
 use crate::functions::Function;
 use crate::{Error, Result};
+
+/// What the producer says of an account that does not let it in, and of each that it is done with.
+const ROLE_DENIED: &str = "role_denied";
+const SCAN_DONE: [&str; 2] = ["scanned", ROLE_DENIED];
 
 /// The most events one call returns.
 const PAGE: usize = 10_000;
@@ -48,13 +53,53 @@ impl Deployment {
         Ok(metrics)
     }
 
-    pub(crate) async fn metrics_of(&self, function: Function) -> Result<Metrics> {
+    async fn metrics_of(&self, function: Function) -> Result<Metrics> {
         let mut metrics = Metrics::default();
         // Every EMF line has this member, and no other line has.
         for event in self.log_lines_with(function, "_aws").await? {
             metrics.add_line(&event.message);
         }
         Ok(metrics)
+    }
+
+    /// When the last user of each account came to an end, in the worker or the notifier, by the account's id.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the calls to CloudWatch Logs answer.
+    pub async fn last_outcomes(&self) -> Result<BTreeMap<String, DateTime<Utc>>> {
+        let mut last: BTreeMap<String, DateTime<Utc>> = BTreeMap::new();
+        for function in [Function::Worker, Function::Notifier] {
+            for Outcome { account_id, at, .. } in self.outcomes(function).await? {
+                let latest = last.entry(account_id).or_default();
+                *latest = at.max(*latest);
+            }
+        }
+        Ok(last)
+    }
+
+    /// The ids of the accounts that did not let the producer in.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the calls to CloudWatch Logs answer.
+    pub async fn accounts_denied(&self) -> Result<BTreeSet<String>> {
+        let outcomes = self.outcomes(Function::Producer).await?.into_iter();
+        let denied = outcomes.filter(|outcome| outcome.name == ROLE_DENIED);
+        Ok(denied.map(|outcome| outcome.account_id).collect())
+    }
+
+    /// The ids of the accounts that the producer has been done with since then: scanned, or not let into. A scan may be
+    /// done twice, which metrics would count.
+    pub(crate) async fn accounts_done(&self, since: DateTime<Utc>) -> Result<BTreeSet<String>> {
+        let outcomes = self.outcomes(Function::Producer).await?.into_iter();
+        let done = outcomes.filter(|outcome| outcome.at >= since && SCAN_DONE.contains(&&*outcome.name));
+        Ok(done.map(|outcome| outcome.account_id).collect())
+    }
+
+    async fn outcomes(&self, function: Function) -> Result<Vec<Outcome>> {
+        let events = self.log_lines_with(function, "outcome").await?;
+        Ok(events.iter().filter_map(Outcome::of).collect())
     }
 
     /// The emulator has no tokens for further pages: the next one begins at the time at which the last one ended, and
@@ -99,6 +144,33 @@ fn log_group_logical_id(function: Function) -> &'static str {
     }
 }
 
+/// What a message about an account came to.
+struct Outcome {
+    name: String,
+    account_id: String,
+    at: DateTime<Utc>,
+}
+
+impl Outcome {
+    /// What a line tells, if it tells an outcome.
+    fn of(event: &LogEvent) -> Option<Self> {
+        let Line { fields: Fields { outcome, account_id } } = serde_json::from_str(&event.message).ok()?;
+        let at = DateTime::from_timestamp_millis(event.timestamp.try_into().ok()?)?;
+        Some(Self { name: outcome, account_id, at })
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    fields: Fields,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    outcome: String,
+    account_id: String,
+}
+
 /// Sums of metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics(BTreeMap<String, u64>);
@@ -141,6 +213,19 @@ fn metric_names(emf: &Map<String, Value>) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outcome_is_known_by_its_account() {
+        let outcome = |line: &str| {
+            let outcome = Outcome::of(&LogEvent { timestamp: 1_000, message: line.to_owned() })?;
+            Some((outcome.name, outcome.account_id, outcome.at.timestamp()))
+        };
+        let line =
+            r#"{"level":"INFO","fields":{"message":"sent","outcome":"sent","account_id":"100000000001"}}"#;
+        assert_eq!(outcome(line), Some(("sent".to_owned(), "100000000001".to_owned(), 1)));
+        let other = r#"{"level":"WARN","fields":{"message":"record not done","outcome":"given_up"}}"#;
+        assert_eq!(outcome(other), None);
+    }
 
     #[test]
     fn declared_metrics_are_summed_and_other_numbers_are_not() {

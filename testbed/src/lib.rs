@@ -7,6 +7,7 @@
 //! * [`venv`]: the testbed's own Python, made once and kept under cargo's target directory.
 //! * [`emulator`]: MiniStack as a child process that cannot outlive this one.
 //! * [`simulated_iam`]: IAM as no emulator has it: real pages, real ages, throttling.
+//! * [`simulated_organization`]: which accounts there are. The simulated IAM serves it, and the way into them.
 //! * [`simulated_ses`]: what the emulator's SES lacks: rate, daily quota, a configuration set's events.
 //! * [`aws`]: a client for the few AWS calls the testbed makes.
 //!
@@ -61,6 +62,7 @@ mod run_directory;
 pub mod scenarios;
 pub mod share;
 pub mod simulated_iam;
+pub mod simulated_organization;
 pub mod simulated_ses;
 pub mod venv;
 pub mod workspace;

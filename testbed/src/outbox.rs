@@ -145,18 +145,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Compares what was mailed with what had to be.
+    /// Compares what was mailed with what had to be. Owners may share a name, in different accounts.
     #[must_use]
     pub fn on(population: &Population, mails: &[Mail]) -> Self {
         let mut verdict = Self::default();
-        let mut by_owner: BTreeMap<&str, Vec<&Mail>> = BTreeMap::new();
+        let mut by_owner: BTreeMap<Identity<'_>, Vec<&Mail>> = BTreeMap::new();
         let owner_of_key = population.owner_of_key();
         for mail in mails {
-            let owners: BTreeSet<&str> = mail
-                .key_ids()
-                .into_iter()
-                .map(|key| owner_of_key.get(key).map_or("nobody", |owner| &*owner.user.name))
-                .collect();
+            let keys = mail.key_ids().into_iter();
+            let owners: BTreeSet<Identity<'_>> =
+                keys.map(|key| owner_of_key.get(key).map_or(NOBODY, |owner| identity(owner))).collect();
             match owners.first() {
                 Some(&owner) if owners.len() == 1 => by_owner.entry(owner).or_default().push(mail),
                 _ => verdict.wrong.push(format!(
@@ -167,7 +165,7 @@ impl Verdict {
             }
         }
         for owner in &population.owners {
-            let mails = by_owner.remove(&*owner.user.name).unwrap_or_default();
+            let mails = by_owner.remove(&identity(owner)).unwrap_or_default();
             verdict.duplicates += mails.len().saturating_sub(1);
             verdict.judge(owner, &mails);
         }
@@ -196,6 +194,15 @@ impl Verdict {
             self.mistakes.push(mistake());
         }
     }
+}
+
+/// A user's name and id: names are told apart by their account, ids are never the same.
+type Identity<'a> = (&'a str, &'a str);
+
+const NOBODY: Identity<'_> = ("nobody", "");
+
+fn identity(owner: &Owner) -> Identity<'_> {
+    (&owner.user.name, &owner.user.id)
 }
 
 /// All of a mail that can be right or wrong here.
@@ -259,6 +266,20 @@ mod tests {
         let population = population();
         let verdict = Verdict::on(&population, &right_mails(&population));
         assert_eq!((verdict.mistakes.as_slice(), verdict.duplicates), ([].as_slice(), 0));
+    }
+
+    #[test]
+    fn owners_of_several_accounts_are_told_apart_by_their_keys() {
+        let [mut one, mut other] = [3, 4].map(|seed| Population::mixed(&Setting::default(), 60, seed));
+        let name = one.owners[6].user.name.clone();
+        other.owners[6].user.name.clone_from(&name);
+        let all = Population::union([&one, &other]);
+        let mut mails = right_mails(&all);
+        assert!(Verdict::on(&all, &mails).mistakes.is_empty());
+        let key = one.owners.swap_remove(6).user.keys.swap_remove(0).id;
+        mails.retain(|mail| !mail.key_ids().contains(&*key));
+        let verdict = Verdict::on(&all, &mails);
+        assert_eq!((verdict.lost, verdict.mistakes.len()), (1, 1), "{verdict:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::iter;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::json;
 
 use crate::aws::SQS;
@@ -11,8 +12,12 @@ use crate::functions::Function;
 use crate::outbox::{Message, Queues, queue_name};
 use crate::{Error, Result};
 
-/// How often the queues are looked at.
+/// How often the queues are looked at, unless looking takes long.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long to look away, in times of how long the look took: where there are many messages, looking costs the emulator
+/// time that it needs for them.
+const REST_PER_LOOK: u32 = 10;
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(2);
 /// A message is in one queue or the next, but queues are looked at one after another, so that it can slip from one not
 /// yet seen to one seen already. In as many looks as there are queues, it is seen.
 const EMPTY_LOOKS: usize = 4;
@@ -35,6 +40,30 @@ impl Default for Patience {
     fn default() -> Self {
         Self { overall: Duration::from_mins(20), standstill: Duration::from_mins(3) }
     }
+}
+
+/// A run to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// How many accounts it is about, those among them that do not let Keynudge in.
+    pub accounts: usize,
+    /// What stands in for the scheduled time, if anything.
+    pub as_of: Option<&'a str>,
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Self { accounts: 1, as_of: None }
+    }
+}
+
+/// When a run took place, to the precision of the looks at it: rather too long than too short.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// When the schedule fired.
+    pub began_at: DateTime<Utc>,
+    /// How long it was from then to the last empty queue.
+    pub took: Duration,
 }
 
 /// How far a run is.
@@ -65,26 +94,42 @@ impl Progress {
 }
 
 impl Deployment {
-    /// Starts a run by the schedule, and waits until it is over. `on_progress` hears of each look at the queues. Returns
-    /// how long it took from when the schedule fired, to the precision of those looks: rather too long than too short.
+    /// Starts a run of one account by the schedule, and waits until it is over. `on_progress` hears of each look at the
+    /// queues. Returns when it took place.
     ///
     /// # Errors
     ///
     /// [`Error::NotDrained`], with what is stuck where, if the run does not end in time.
-    pub async fn run(&self, patience: Patience, mut on_progress: impl FnMut(Progress)) -> Result<Duration> {
-        let scans = self.scans_completed().await?;
-        self.fire(None).await?;
-        let fired_at = self.wait_until_begun(patience, scans).await?;
+    pub async fn run(&self, patience: Patience, on_progress: impl FnMut(Progress)) -> Result<Ran> {
+        self.run_as(Run::default(), patience, on_progress).await
+    }
+
+    /// The same, of more accounts, or as of another time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDrained`], with what is stuck where, if the run does not end in time.
+    pub async fn run_as(
+        &self,
+        run: Run<'_>,
+        patience: Patience,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Ran> {
+        // To the millisecond, as logs are.
+        let since = Utc::now().trunc_subsecs(3);
+        self.fire(run.as_of).await?;
+        let fired_at = self.wait_until_begun(patience, since).await?;
         loop {
             // Asked before the queues are looked at: what follows from a scan that was completed by then is in them. Other
             // messages may have been at work, and be done before the schedule has fired.
-            let is_scanned = self.scans_completed().await? > scans;
+            let is_scanned = self.accounts_done(since).await?.len() >= run.accounts;
             let empty_at = self.wait_until_empty(patience, &mut on_progress).await?;
             if is_scanned {
-                return Ok(empty_at - fired_at);
+                let took = empty_at - fired_at;
+                return Ok(Ran { began_at: Utc::now() - fired_at.elapsed(), took });
             }
             if fired_at.elapsed() > patience.overall {
-                return Err(self.not_drained("completed no scan").await);
+                return Err(self.not_drained("did not scan all accounts").await);
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -96,19 +141,19 @@ impl Deployment {
     ///
     /// [`Error::NotDrained`], with what is stuck where, if it does not begin and end in time.
     pub async fn wait_for_first_run(&self, patience: Patience) -> Result<()> {
-        self.wait_until_begun(patience, 0).await?;
+        self.wait_until_begun(patience, DateTime::UNIX_EPOCH).await?;
         self.wait_until_empty(patience, |_| ()).await.map(drop)
     }
 
     /// Waits until a run is at work, or has been: until then, its queues are as empty as after it. Returns when it was
     /// last seen not to have begun.
-    async fn wait_until_begun(&self, patience: Patience, scans_before: u64) -> Result<Instant> {
+    async fn wait_until_begun(&self, patience: Patience, since: DateTime<Utc>) -> Result<Instant> {
         let waiting_since = Instant::now();
         let mut idle_at = waiting_since;
         loop {
             let looked_at = Instant::now();
             let is_at_work = !self.progress().await?.nothing_to_do();
-            if is_at_work || self.scans_completed().await? > scans_before {
+            if is_at_work || !self.accounts_done(since).await?.is_empty() {
                 return Ok(idle_at);
             }
             idle_at = looked_at;
@@ -139,7 +184,9 @@ impl Deployment {
         let mut last_seen = Progress::default();
         let mut empty_looks = 0;
         while empty_looks < EMPTY_LOOKS {
+            let looked_at = Instant::now();
             let progress = self.progress().await?;
+            let rest = looked_at.elapsed() * REST_PER_LOOK;
             on_progress(progress);
             empty_looks = if progress.nothing_to_do() { empty_looks + 1 } else { 0 };
             if empty_looks == 1 {
@@ -154,14 +201,9 @@ impl Deployment {
             if started_at.elapsed() > patience.overall {
                 return Err(self.not_drained("takes too long").await);
             }
-            tokio::time::sleep(POLL_INTERVAL).await;
+            tokio::time::sleep(rest.clamp(POLL_INTERVAL, POLL_INTERVAL_MAX)).await;
         }
         Ok(empty_at)
-    }
-
-    async fn scans_completed(&self) -> Result<u64> {
-        let metrics = self.metrics_of(Function::Producer).await?;
-        Ok(metrics.get("ScansCompleted"))
     }
 
     /// Looks at all queues. Their messages are counted and left where they are: there may be many, and large ones.

@@ -84,7 +84,7 @@ impl Owner {
     }
 }
 
-/// The users of one account.
+/// The users of one account, or of several.
 #[derive(Clone, Debug)]
 pub struct Population {
     /// When they were made: ages are counted back from here.
@@ -150,6 +150,20 @@ impl Population {
         let mut maker = Maker::new(setting, made_at, rng);
         let owners = profiles.into_iter().map(|profile| maker.owner(profile)).collect();
         Self { made_at, owners }
+    }
+
+    /// The users of several accounts, in order. Those accounts must have been made from different seeds: keys and user ids
+    /// are in one account only, names may be in many.
+    ///
+    /// # Panics
+    ///
+    /// If there is no account.
+    #[must_use]
+    pub fn union<'a>(accounts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut accounts = accounts.into_iter().cloned();
+        let mut union = accounts.next().expect("there is an account");
+        union.owners.extend(accounts.flat_map(|population| population.owners));
+        union
     }
 
     /// The users alone.

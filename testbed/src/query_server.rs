@@ -29,12 +29,48 @@ pub(crate) fn serve(name: &'static str, router: Router) -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// The account whose credentials signed the request: on the testbed, the access key id is the account's number.
+/// What a request says of who signed it.
+pub(crate) struct Credential<'a> {
+    pub(crate) access_key_id: &'a str,
+    /// The service it was signed for.
+    pub(crate) service: Option<&'a str>,
+}
+
+impl<'a> Credential<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = authorization.split_once("Credential=")?;
+        let (access_key_id, scope) = credential.split_once('/')?;
+        // The scope is date, region, service and `aws4_request`.
+        Some(Self { access_key_id, service: scope.split('/').nth(2) })
+    }
+
+    /// The account of the credentials: on the testbed, the access key id is the account's number, or has it in it where the
+    /// credentials are temporary.
+    pub(crate) fn account(&self) -> Option<Account> {
+        let id = self.access_key_id;
+        let digits = if self.is_temporary() { id.get(TEMPORARY.len()..TEMPORARY.len() + 12)? } else { id };
+        digits.parse().ok()
+    }
+
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.access_key_id.starts_with(TEMPORARY)
+    }
+}
+
+/// How the ids of temporary access keys begin.
+const TEMPORARY: &str = "ASIA";
+
+/// The id of the `serial`th temporary access key of an account: twenty characters, as AWS's are.
+pub(crate) fn temporary_key_id(account: &Account, serial: usize) -> String {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let digits = [15, 10, 5, 0].map(|bits| char::from(ALPHABET[(serial >> bits) % ALPHABET.len()]));
+    format!("{TEMPORARY}{account}{}", String::from_iter(digits))
+}
+
+/// The account whose credentials signed the request.
 pub(crate) fn account_of(headers: &HeaderMap) -> Option<Account> {
-    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (_, credential) = authorization.split_once("Credential=")?;
-    let (access_key_id, _) = credential.split_once('/')?;
-    access_key_id.parse().ok()
+    Credential::of(headers)?.account()
 }
 
 /// A refusal's XML. All of those made here are the caller's doing, so the type is always `Sender`, throttling included.

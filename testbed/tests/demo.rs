@@ -12,7 +12,7 @@ use std::{fs, thread};
 use keynudge_testbed::processes::{self, Process};
 use serde_json::Value;
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 12] = [
     "users",
     "checked",
     "stale_owners",
@@ -22,6 +22,9 @@ const KEYS: [&str; 9] = [
     "dead_letters",
     "duplicates",
     "wall_s",
+    "accounts",
+    "accounts_denied",
+    "wall_ordinary_s",
 ];
 
 #[test]

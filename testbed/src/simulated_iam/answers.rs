@@ -1,11 +1,27 @@
-//! IAM's answers, in IAM's XML.
+//! IAM's answers, and those of STS, in their XML.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use serde_json::json;
 
+use crate::aws::Account;
 use crate::query_server::refusal_xml;
 
-const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
+/// A service that answers in XML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Iam,
+    Sts,
+}
+
+impl Service {
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+        }
+    }
+}
 
 /// What an operation found.
 pub(super) enum Answer {
@@ -13,21 +29,26 @@ pub(super) enum Answer {
     AccessKeys(ListAccessKeysResult),
     Tags(ListUserTagsResult),
     LastUsed(GetAccessKeyLastUsedResult),
+    Aliases(ListAccountAliasesResult),
+    Role(AssumeRoleResult),
 }
 
 impl Answer {
     /// The answer's XML; `request_id` is in every answer of AWS.
     pub(super) fn to_xml(&self, request_id: &str) -> Result<String, quick_xml::SeError> {
         match self {
-            Self::Users(result) => envelope("ListUsers", result, request_id),
-            Self::AccessKeys(result) => envelope("ListAccessKeys", result, request_id),
-            Self::Tags(result) => envelope("ListUserTags", result, request_id),
-            Self::LastUsed(result) => envelope("GetAccessKeyLastUsed", result, request_id),
+            Self::Users(result) => envelope(Service::Iam, "ListUsers", result, request_id),
+            Self::AccessKeys(result) => envelope(Service::Iam, "ListAccessKeys", result, request_id),
+            Self::Tags(result) => envelope(Service::Iam, "ListUserTags", result, request_id),
+            Self::LastUsed(result) => envelope(Service::Iam, "GetAccessKeyLastUsed", result, request_id),
+            Self::Aliases(result) => envelope(Service::Iam, "ListAccountAliases", result, request_id),
+            Self::Role(result) => envelope(Service::Sts, "AssumeRole", result, request_id),
         }
     }
 }
 
 fn envelope(
+    service: Service,
     operation: &str,
     result: &impl Serialize,
     request_id: &str,
@@ -35,7 +56,8 @@ fn envelope(
     let result = quick_xml::se::to_string_with_root(&format!("{operation}Result"), result)?;
     let metadata = ResponseMetadata { request_id: request_id.to_owned() };
     let metadata = quick_xml::se::to_string(&metadata)?;
-    Ok(format!(r#"<{operation}Response xmlns="{NAMESPACE}">{result}{metadata}</{operation}Response>"#))
+    let namespace = service.namespace();
+    Ok(format!(r#"<{operation}Response xmlns="{namespace}">{result}{metadata}</{operation}Response>"#))
 }
 
 #[derive(Serialize)]
@@ -121,7 +143,37 @@ pub(super) struct AccessKeyLastUsed {
     pub(super) region: String,
 }
 
-/// A refusal: HTTP status, IAM's code and message.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListAccountAliasesResult {
+    pub(super) account_aliases: Members<String>,
+    pub(super) is_truncated: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AssumeRoleResult {
+    pub(super) assumed_role_user: AssumedRoleUser,
+    pub(super) credentials: Credentials,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AssumedRoleUser {
+    pub(super) assumed_role_id: String,
+    pub(super) arn: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Credentials {
+    pub(super) access_key_id: String,
+    pub(super) secret_access_key: &'static str,
+    pub(super) session_token: &'static str,
+    pub(super) expiration: String,
+}
+
+/// A refusal: HTTP status, the service's code and message.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -158,9 +210,31 @@ impl Refusal {
         Self { status: 403, code: "MissingAuthenticationToken", message }
     }
 
+    pub(super) fn unknown_credentials() -> Self {
+        let message = "The security token included in the request is invalid.".to_owned();
+        Self { status: 403, code: "InvalidClientTokenId", message }
+    }
+
+    pub(super) fn expired_credentials() -> Self {
+        let message = "The security token included in the request is expired".to_owned();
+        Self { status: 403, code: "ExpiredToken", message }
+    }
+
+    pub(super) fn role_denied(caller: &Account, role_arn: &str) -> Self {
+        let user = format!("arn:aws:sts::{caller}:assumed-role/caller/caller");
+        let message =
+            format!("User: {user} is not authorized to perform: sts:AssumeRole on resource: {role_arn}");
+        Self { status: 403, code: "AccessDenied", message }
+    }
+
+    /// The same as JSON, as services of that protocol have it.
+    pub(super) fn to_json(&self) -> String {
+        json!({ "__type": self.code, "message": self.message }).to_string()
+    }
+
     /// The refusal's XML.
-    pub(super) fn to_xml(&self, request_id: &str) -> Result<String, quick_xml::SeError> {
-        refusal_xml(NAMESPACE, self.code, &self.message, request_id)
+    pub(super) fn to_xml(&self, service: Service, request_id: &str) -> Result<String, quick_xml::SeError> {
+        refusal_xml(service.namespace(), self.code, &self.message, request_id)
     }
 }
 

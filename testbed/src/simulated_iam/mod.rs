@@ -2,18 +2,26 @@
 //! and the throttling of IAM's own token bucket.
 //!
 //! It speaks IAM's Query protocol on a loopback port, to whichever account's credentials a request carries, and answers
-//! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags` and `GetAccessKeyLastUsed`.
+//! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags`, `GetAccessKeyLastUsed` and
+//! `ListAccountAliases`.
+//!
+//! On the same port are the ways into an account: STS, which hands out credentials for the roles that accounts have for
+//! others, and Organizations, which says what accounts there are.
 //!
 //! # Layout
 //!
 //! * [`directory`]: the users.
-//! * `operations`: the four operations on them.
-//! * `answers`: IAM's XML.
+//! * [`account`]: what else there is to an account.
+//! * `operations`: the operations on them.
+//! * `roles`: STS's `AssumeRole`, and what it handed out.
+//! * `answers`: XML.
 //! * `server`: HTTP, credentials, throttling, latency, counting.
 
+pub mod account;
 mod answers;
 pub mod directory;
 mod operations;
+mod roles;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -25,17 +33,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::Account;
+use crate::simulated_organization::Organization;
 use crate::{Result, query_server};
+use account::Settings;
 use directory::User;
 use server::State;
 
 /// How it behaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long each answer takes.
     pub latency: Duration,
     /// How many calls each account may make; `None` for as many as it likes.
     pub limit: Option<TokenBucket>,
+    /// How long a role's credentials hold.
+    pub session: Duration,
+}
+
+impl Default for Options {
+    /// At once and without limits; credentials hold as long as STS's do by default.
+    fn default() -> Self {
+        Self { latency: Duration::ZERO, limit: None, session: Duration::from_hours(1) }
+    }
 }
 
 /// IAM's limit for one account.
@@ -86,7 +105,17 @@ impl SimulatedIam {
         self.state.set_users(account, users);
     }
 
-    /// How often an account called each operation.
+    /// Says what else there is to an account, instead of what was.
+    pub fn set_account(&self, account: &Account, settings: Settings) {
+        self.state.set_account(account, settings);
+    }
+
+    /// Adds an organization, to be seen by its management account and those who stand in for it.
+    pub fn add_organization(&self, organization: Organization) {
+        self.state.add_organization(organization);
+    }
+
+    /// How often each operation was called: those of IAM and Organizations by the account, `AssumeRole` for it.
     #[must_use]
     pub fn calls(&self, account: &Account) -> BTreeMap<String, Calls> {
         self.state.calls(account)

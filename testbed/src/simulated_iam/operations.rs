@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::answers::{
     AccessKeyElement, AccessKeyLastUsed, Answer, GetAccessKeyLastUsedResult, ListAccessKeysResult,
-    ListUserTagsResult, ListUsersResult, Members, Refusal, TagElement, UserElement, date,
+    ListAccountAliasesResult, ListUserTagsResult, ListUsersResult, Members, Refusal, TagElement, UserElement,
+    date,
 };
 use super::directory::{AccessKey, Directory, User};
 use crate::aws::IAM_VERSION;
@@ -16,13 +17,18 @@ const MAX_ITEMS_LIMIT: usize = 1000;
 /// A request's parameters.
 pub(super) type Parameters = HashMap<String, String>;
 
-/// Does what a request asks, for the account it comes from.
-pub(super) fn answer(directory: &Directory, parameters: &Parameters) -> Result<Answer, Refusal> {
+/// Does what a request asks, for the account it comes from, which may have an alias.
+pub(super) fn answer(
+    directory: &Directory,
+    alias: Option<String>,
+    parameters: &Parameters,
+) -> Result<Answer, Refusal> {
     match action(parameters) {
         "ListUsers" => list_users(directory, parameters).map(Answer::Users),
         "ListAccessKeys" => list_access_keys(directory, parameters).map(Answer::AccessKeys),
         "ListUserTags" => list_user_tags(directory, parameters).map(Answer::Tags),
         "GetAccessKeyLastUsed" => last_used(directory, parameters).map(Answer::LastUsed),
+        "ListAccountAliases" => Ok(Answer::Aliases(aliases(alias))),
         other => {
             let version = parameters.get("Version").map_or(IAM_VERSION, String::as_str);
             Err(Refusal::no_such_operation(other, version))
@@ -114,13 +120,25 @@ fn last_used(directory: &Directory, parameters: &Parameters) -> Result<GetAccess
     })
 }
 
+/// An account has one alias at most.
+fn aliases(alias: Option<String>) -> ListAccountAliasesResult {
+    ListAccountAliasesResult {
+        account_aliases: Members { member: Vec::from_iter(alias) },
+        is_truncated: false,
+    }
+}
+
 fn named_user<'a>(directory: &'a Directory, parameters: &Parameters) -> Result<&'a User, Refusal> {
     let name = required(parameters, "UserName", "userName")?;
     directory.user(name).ok_or_else(|| Refusal::no_such_user(name))
 }
 
-/// IAM names a parameter in its messages with a small letter.
-fn required<'a>(parameters: &'a Parameters, name: &str, in_messages: &str) -> Result<&'a str, Refusal> {
+/// Messages name a parameter with a small letter.
+pub(super) fn required<'a>(
+    parameters: &'a Parameters,
+    name: &str,
+    in_messages: &str,
+) -> Result<&'a str, Refusal> {
     let value = parameters.get(name).filter(|value| !value.is_empty());
     value.map(String::as_str).ok_or_else(|| {
         Refusal::validation(format!(

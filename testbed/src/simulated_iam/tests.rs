@@ -1,5 +1,7 @@
 //! The simulated IAM over HTTP, as the functions see it.
 
+mod roles;
+
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};

@@ -11,6 +11,7 @@ mod faults;
 mod ledger;
 mod lifecycle;
 mod malformed;
+mod organization;
 mod permissions;
 mod population;
 mod privacy;

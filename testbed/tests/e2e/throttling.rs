@@ -21,7 +21,8 @@ const LATENCY: Duration = Duration::from_millis(50);
 /// Nobody is left out, mailed twice or given up.
 #[tokio::test]
 async fn a_throttled_run_mails_the_same_owners() {
-    let iam = SimulatedIam::start(&Options { latency: LATENCY, limit: Some(BUCKET) }).unwrap();
+    let iam = SimulatedIam::start(&Options { latency: LATENCY, limit: Some(BUCKET), ..Options::default() })
+        .unwrap();
     let options = emulator::Options { iam: Iam::At(iam.endpoint()), ..emulator::Options::default() };
     let emulator = start(&options).await;
     let population = Population::typical(&Setting::default(), 30, 5, 9);

@@ -4,6 +4,7 @@
 //! what was mailed. It knows what had to be mailed, and fails if anything else was.
 
 mod age_chart;
+mod estate;
 mod options;
 mod page;
 mod progress;

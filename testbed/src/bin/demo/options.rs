@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,11 +16,27 @@ use keynudge_testbed::{functions, workspace};
 #[derive(Debug, Parser)]
 #[command(name = "cargo demo", bin_name = "cargo demo --")]
 pub(crate) struct Options {
-    /// How many IAM users there are: 1 to 5,000, which is all that one AWS account holds.
+    /// How many IAM users there are: 1 to 100,000, and at most 5,000 for each account, which is all that one holds.
     #[arg(long, value_name = "N", default_value = "2000", value_parser = parse_users)]
     pub(crate) users: usize,
 
-    /// How many of them are owners of a stale key: a number, or a percentage.
+    /// How many accounts they are in, evenly: more than one make an organization, managed from the first.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) accounts: u32,
+
+    /// How many of the accounts do not let Keynudge in.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) denied: u32,
+
+    /// How many of the accounts allow few calls to IAM.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) throttled: u32,
+
+    /// How many calls a second those allow.
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub(crate) throttled_rate: NonZeroU32,
+
+    /// How many of the users are owners of a stale key: a number, or a percentage.
     #[arg(long, value_name = "N|N%", default_value = "10%")]
     pub(crate) stale: Share,
 
@@ -84,6 +101,23 @@ impl Options {
             let what = "--latency-ms is for the simulated IAM: leave it out, or leave out --iam emulator";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
         }
+        if self.iam == Iam::Emulator && self.accounts > 1 {
+            let what = "--accounts is for the simulated IAM: leave it out, or leave out --iam emulator";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
+        }
+        let special = u64::from(self.denied) + u64::from(self.throttled);
+        if special >= u64::from(self.accounts) && special > 0 {
+            let what = "--denied and --throttled leave out the first account: give it more --accounts";
+            return Err(Self::command().error(ErrorKind::ValueValidation, what));
+        }
+        if self.users > USERS_PER_ACCOUNT_MAX * self.accounts as usize {
+            let what = format!(
+                "an AWS account holds at most {USERS_PER_ACCOUNT_MAX} IAM users: {} need --accounts {}",
+                self.users,
+                self.users.div_ceil(USERS_PER_ACCOUNT_MAX)
+            );
+            return Err(Self::command().error(ErrorKind::ValueValidation, what));
+        }
         Ok(self)
     }
 
@@ -115,11 +149,8 @@ const USERS_MAX: usize = 100_000;
 
 fn parse_users(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(users @ 1..=USERS_PER_ACCOUNT_MAX) => Ok(users),
-        Ok(1..=USERS_MAX) => Err(format!(
-            "an AWS account holds at most {USERS_PER_ACCOUNT_MAX} IAM users, and the demo has one account so far"
-        )),
-        _ => Err(format!("it must be a number from 1 to {USERS_PER_ACCOUNT_MAX}")),
+        Ok(users @ 1..=USERS_MAX) => Ok(users),
+        _ => Err(format!("it must be a number from 1 to {USERS_MAX}")),
     }
 }
 
@@ -149,6 +180,22 @@ mod tests {
         assert!(options(&["--latency-ms", "20"]).is_ok());
         let error = options(&["--latency-ms", "20", "--iam", "emulator"]).unwrap_err();
         assert!(error.to_string().contains("--latency-ms is for the simulated IAM"), "{error}");
+    }
+
+    #[test]
+    fn many_users_need_many_accounts() {
+        assert!(
+            options(&["--accounts", "20", "--users", "100000", "--denied", "1", "--throttled", "18"]).is_ok()
+        );
+        let error = options(&["--accounts", "2", "--users", "10001"]).unwrap_err();
+        assert!(error.to_string().contains("10001 need --accounts 3"), "{error}");
+        for wrong in [
+            ["--accounts=2", "--denied=2"],
+            ["--accounts=2", "--iam=emulator"],
+            ["--accounts=1", "--denied=1"],
+        ] {
+            assert!(options(&wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::age_chart::AgeChart;
+use crate::estate::Kind;
 use crate::report::Report;
 
 /// Its name tells the template engine that everything in it is to be escaped for HTML.
@@ -21,6 +22,7 @@ const TEMPLATE: &str = include_str!("../../../templates/demo.html");
 
 /// More of them would only make the page heavy.
 const MAILS_MAX: usize = 12;
+const ACCOUNTS_MAX: usize = 50;
 
 /// Writes the page to this file.
 pub(crate) fn write(
@@ -56,6 +58,8 @@ struct Page<'a> {
     chart: AgeChart,
     mails: Vec<ShownMail<'a>>,
     costs: Vec<ShownCost>,
+    accounts: Vec<ShownAccount<'a>>,
+    more_accounts: usize,
 }
 
 #[derive(Serialize)]
@@ -92,6 +96,17 @@ struct ShownCost {
     memory: String,
 }
 
+#[derive(Serialize)]
+struct ShownAccount<'a> {
+    id: &'a str,
+    /// As mails name it.
+    name: &'a str,
+    treatment: &'static str,
+    users: String,
+    mails: String,
+    seconds: String,
+}
+
 impl<'a> Page<'a> {
     fn new(report: &'a Report, population: &Population, setting: &Setting, mails: &'a [Mail]) -> Self {
         Self {
@@ -107,6 +122,8 @@ impl<'a> Page<'a> {
             chart: AgeChart::new(population, setting.alert_after_days),
             mails: one_of_each_kind(population, mails),
             costs: costs(report),
+            accounts: accounts(report),
+            more_accounts: report.accounts.len().saturating_sub(ACCOUNTS_MAX),
         }
     }
 }
@@ -162,6 +179,23 @@ fn costs(report: &Report) -> Vec<ShownCost> {
         memory: cost.peak_memory_bytes.map_or("n/a".to_owned(), bytes),
     });
     costs.collect()
+}
+
+/// The first of the accounts, if there is more than one.
+fn accounts(report: &Report) -> Vec<ShownAccount<'_>> {
+    let accounts = report.accounts.iter().take(ACCOUNTS_MAX).map(|account| ShownAccount {
+        id: &account.id,
+        name: account.alias.as_deref().unwrap_or(&account.name),
+        treatment: match account.kind {
+            Kind::Ordinary => "",
+            Kind::Throttled => "allows few calls",
+            Kind::Denied => "does not let Keynudge in",
+        },
+        users: human(account.users as u64),
+        mails: human(account.mails as u64),
+        seconds: account.seconds.map_or("n/a".to_owned(), |seconds| format!("{seconds:.1}")),
+    });
+    accounts.collect()
 }
 
 /// The first mail to each kind of owner.
@@ -225,6 +259,14 @@ mod tests {
             html.contains("verdict right") && html.contains("Every owner got exactly the mail"),
             "{html}"
         );
+    }
+
+    #[test]
+    fn accounts_are_shown_by_the_names_that_mails_have_for_them() {
+        let html = page_of(&Report::organization());
+        assert!(html.contains("payments-production") && html.contains("does not let Keynudge in"), "{html}");
+        assert!(html.contains("verdict right"), "{html}");
+        assert!(!page_of(&Report::example()).contains("The accounts"));
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! The run's figures, and the summary made of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use indicatif::{DecimalBytes, HumanCount};
 use keynudge_testbed::function_logs::Metrics;
 use keynudge_testbed::functions::{Function, Packages};
 use keynudge_testbed::outbox::{Mail, Verdict};
 use keynudge_testbed::peak_memory::PeakMemory;
+use keynudge_testbed::pipeline::Ran;
 use keynudge_testbed::population::{Population, Totals};
 use serde::Serialize;
+
+use crate::estate::{Estate, Estates, Kind};
 
 /// What `--json` prints, in this order.
 ///
@@ -24,7 +29,13 @@ pub(crate) struct Figures {
     pub(crate) exempt: u64,
     pub(crate) dead_letters: usize,
     pub(crate) duplicates: usize,
+    /// Until everything was done.
     pub(crate) wall_s: f64,
+    pub(crate) accounts: usize,
+    /// Those that did not let Keynudge in.
+    pub(crate) accounts_denied: usize,
+    /// Until the last user of the accounts that neither kept Keynudge out nor held it back was done.
+    pub(crate) wall_ordinary_s: f64,
 }
 
 /// What one function costs.
@@ -41,8 +52,41 @@ pub(crate) struct Observed {
     pub(crate) mails: Vec<Mail>,
     pub(crate) dead_letters: usize,
     pub(crate) metrics: Metrics,
+    pub(crate) accounts_denied: usize,
+    /// When the last user of each account came to an end, by the account's id.
+    pub(crate) last_outcomes: BTreeMap<String, DateTime<Utc>>,
     pub(crate) peak_memory: PeakMemory,
-    pub(crate) wall: Duration,
+    pub(crate) ran: Ran,
+}
+
+impl Observed {
+    /// How long it took until the last user of an account was done; `None` if none was.
+    fn seconds_of(&self, estate: &Estate) -> Option<f64> {
+        let last = self.last_outcomes.get(estate.account.as_str())?;
+        let took = (*last - self.ran.began_at).to_std().unwrap_or_default();
+        Some(rounded(took))
+    }
+
+    /// The same for all accounts that are nothing special.
+    fn ordinary_seconds(&self, estates: &Estates) -> f64 {
+        let ordinary = estates.0.iter().filter(|estate| estate.kind == Kind::Ordinary);
+        ordinary.filter_map(|estate| self.seconds_of(estate)).fold(0.0, f64::max)
+    }
+}
+
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 100.0).round() / 100.0
+}
+
+/// What came out of one account.
+pub(crate) struct AccountFigures {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) users: usize,
+    pub(crate) mails: usize,
+    pub(crate) seconds: Option<f64>,
 }
 
 /// All there is to say about a run.
@@ -50,6 +94,8 @@ pub(crate) struct Report {
     pub(crate) figures: Figures,
     pub(crate) skipped: Vec<(String, u64)>,
     pub(crate) costs: Vec<Cost>,
+    /// One by one, if there is more than one.
+    pub(crate) accounts: Vec<AccountFigures>,
     pub(crate) mistakes: Vec<String>,
 }
 
@@ -57,7 +103,12 @@ pub(crate) struct Report {
 const MISTAKES_SHOWN: usize = 10;
 
 impl Report {
-    pub(crate) fn new(observed: &Observed, population: &Population, packages: &Packages) -> Self {
+    pub(crate) fn new(
+        observed: &Observed,
+        estates: &Estates,
+        population: &Population,
+        packages: &Packages,
+    ) -> Self {
         let verdict = Verdict::on(population, &observed.mails);
         let metrics = &observed.metrics;
         let figures = Figures {
@@ -69,7 +120,10 @@ impl Report {
             exempt: metrics.get("Exempt"),
             dead_letters: observed.dead_letters,
             duplicates: verdict.duplicates,
-            wall_s: (observed.wall.as_secs_f64() * 100.0).round() / 100.0,
+            wall_s: rounded(observed.ran.took),
+            accounts: estates.0.len(),
+            accounts_denied: observed.accounts_denied,
+            wall_ordinary_s: observed.ordinary_seconds(estates),
         };
         let skipped = metrics.with_prefix("UsersSkipped").filter(|(_, users)| *users > 0);
         let costs = Function::ALL.map(|function| Cost {
@@ -77,11 +131,12 @@ impl Report {
             zip_bytes: packages.zip(function).len() as u64,
             peak_memory_bytes: observed.peak_memory.of(function),
         });
-        let miscounts = miscounts(&figures, &population.totals());
+        let miscounts = miscounts(&figures, &population.totals(), estates.count(Kind::Denied));
         Self {
             skipped: skipped.map(|(reason, users)| (in_words(reason), users)).collect(),
             costs: costs.to_vec(),
             mistakes: miscounts.chain(verdict.mistakes).collect(),
+            accounts: by_account(observed, estates),
             figures,
         }
     }
@@ -118,6 +173,9 @@ impl Figures {
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = &self.figures;
+        if figures.accounts > 1 {
+            writeln!(out, "  {:<16}{:>9}{}", "accounts", figures.accounts, self.special_in_words())?;
+        }
         for (name, number, note) in [
             ("users listed", figures.users, String::new()),
             ("checked", figures.checked, self.skipped_in_words()),
@@ -137,6 +195,13 @@ impl fmt::Display for Report {
             "\n  {:.1} s from start to the last empty queue, {per_second:.0} users/s",
             figures.wall_s
         )?;
+        if figures.accounts > 1 {
+            writeln!(
+                out,
+                "  {:.1} s of that for the accounts that do not hold it back",
+                figures.wall_ordinary_s
+            )?;
+        }
         writeln!(out, "\n  {:<16}{:>9}{:>15}", "function", "zip", "peak memory")?;
         for cost in &self.costs {
             let zip = DecimalBytes(cost.zip_bytes).to_string();
@@ -150,6 +215,15 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn special_in_words(&self) -> String {
+        let count = |kind| self.accounts.iter().filter(|account| account.kind == kind).count();
+        let special = [(count(Kind::Denied), "denied"), (count(Kind::Throttled), "throttled")];
+        let words =
+            special.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+        let words: Vec<String> = words.collect();
+        if words.is_empty() { String::new() } else { format!("  of them {}", words.join(", ")) }
+    }
+
     fn skipped_in_words(&self) -> String {
         let skipped = self.skipped.iter();
         let reasons: Vec<String> =
@@ -158,14 +232,40 @@ impl Report {
     }
 }
 
+/// What came out of each account, if there is more than one.
+fn by_account(observed: &Observed, estates: &Estates) -> Vec<AccountFigures> {
+    if !estates.is_organization() {
+        return Vec::new();
+    }
+    let account_of_key = estates.account_of_key();
+    let mut mails = vec![0; estates.0.len()];
+    for mail in &observed.mails {
+        let account = mail.key_ids().into_iter().find_map(|key| account_of_key.get(key));
+        if let Some(account) = account {
+            mails[*account] += 1;
+        }
+    }
+    let figures = estates.0.iter().zip(mails).map(|(estate, mails)| AccountFigures {
+        id: estate.account.to_string(),
+        name: estate.name.clone(),
+        alias: estate.alias.clone(),
+        kind: estate.kind,
+        users: estate.population.owners.len(),
+        mails,
+        seconds: observed.seconds_of(estate),
+    });
+    figures.collect()
+}
+
 /// Where the functions' own counts differ from what they had to find.
-fn miscounts(figures: &Figures, expected: &Totals) -> impl Iterator<Item = String> + use<> {
+fn miscounts(figures: &Figures, expected: &Totals, denied: usize) -> impl Iterator<Item = String> + use<> {
     let counts = [
         ("users listed", figures.users, expected.users),
         ("checked", figures.checked, expected.checked),
         ("stale owners", figures.stale_owners, expected.stale_owners),
         ("without contact", figures.without_contact, expected.without_contact),
         ("exempt", figures.exempt, expected.exempt),
+        ("accounts denied", figures.accounts_denied as u64, denied),
     ];
     let wrong = counts.into_iter().filter(|(_, counted, expected)| *counted != *expected as u64);
     wrong.map(|(name, counted, expected)| format!("{name}: {counted}, but {expected} were expected"))
@@ -196,13 +296,37 @@ impl Report {
             dead_letters: 0,
             duplicates: 0,
             wall_s: 20.5,
+            accounts: 1,
+            accounts_denied: 0,
+            wall_ordinary_s: 20.25,
         };
         Self {
             figures,
             skipped: vec![("never signed in".to_owned(), 900)],
             costs: vec![Cost { function: "worker", zip_bytes: 3_400_000, peak_memory_bytes: None }],
+            accounts: vec![],
             mistakes: vec![],
         }
+    }
+
+    /// Of two accounts, one of which kept Keynudge out.
+    pub(crate) fn organization() -> Self {
+        let account = |id: &str, kind, mails, seconds| AccountFigures {
+            id: id.to_owned(),
+            name: "Payments production".to_owned(),
+            alias: (kind == Kind::Ordinary).then(|| "payments-production".to_owned()),
+            kind,
+            users: 5000,
+            mails,
+            seconds,
+        };
+        let example = Self::example();
+        let accounts = vec![
+            account("100000000001", Kind::Ordinary, 475, Some(20.25)),
+            account("100000000002", Kind::Denied, 0, None),
+        ];
+        let figures = Figures { accounts: 2, accounts_denied: 1, ..example.figures };
+        Self { figures, accounts, ..example }
     }
 }
 
@@ -214,13 +338,18 @@ mod tests {
     fn the_json_line_has_these_keys_in_this_order() {
         assert_eq!(
             serde_json::to_string(&Report::example().figures).unwrap(),
-            r#"{"users":5000,"checked":4100,"stale_owners":500,"mails":475,"without_contact":15,"exempt":10,"dead_letters":0,"duplicates":0,"wall_s":20.5}"#
+            r#"{"users":5000,"checked":4100,"stale_owners":500,"mails":475,"without_contact":15,"exempt":10,"dead_letters":0,"duplicates":0,"wall_s":20.5,"accounts":1,"accounts_denied":0,"wall_ordinary_s":20.25}"#
         );
     }
 
     #[test]
     fn the_summary_says_it_all() {
         insta::assert_snapshot!(Report::example());
+    }
+
+    #[test]
+    fn the_summary_of_an_organization_says_which_accounts_are_special() {
+        insta::assert_snapshot!(Report::organization());
     }
 
     #[test]

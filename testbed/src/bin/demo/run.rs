@@ -4,18 +4,19 @@ use std::cell::Cell;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use keynudge_testbed::aws::{Account, Client};
+use keynudge_testbed::aws::Client;
 use keynudge_testbed::deployment::{Deployment, Parameters};
 use keynudge_testbed::emulator::{self, Emulator};
 use keynudge_testbed::emulator_iam;
 use keynudge_testbed::functions::Packages;
-use keynudge_testbed::outbox::{self, Queues};
+use keynudge_testbed::outbox;
 use keynudge_testbed::peak_memory::PeakMemory;
-use keynudge_testbed::pipeline::Patience;
+use keynudge_testbed::pipeline::Run;
 use keynudge_testbed::population::{Population, Setting};
 use keynudge_testbed::simulated_iam::{self, SimulatedIam};
 use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 
+use crate::estate::Estates;
 use crate::options::{Iam, Options};
 use crate::page;
 use crate::progress::Progress;
@@ -31,21 +32,22 @@ pub(crate) struct Finished {
 /// Runs the demo, and prints what came of it.
 pub(crate) async fn run(options: &Options) -> Result<Finished> {
     let progress = Progress::new();
-    let account = Account::nth(1);
     let setting = Setting { everybody: options.iam == Iam::Emulator, ..Setting::default() };
-    let population = Population::typical(&setting, options.users, options.stale_owners(), options.seed);
+    let estates = Estates::of(options, &setting);
     // Before the build, which may take minutes: a missing Python or a busy port is known at once.
-    let (emulator, population) = start(options, &account, population, &progress).await?;
+    let (emulator, estates) = start(options, estates, &progress).await?;
     let packages = build(options, &progress).await?;
 
     progress.step("deploying the template");
-    let aws = Client::new(emulator.endpoint(), account);
-    let deployment = Deployment::create(aws, &packages, &parameters(&setting)).await?;
+    let aws = Client::new(emulator.endpoint(), estates.home().clone());
+    let parameters = estates.parameters(parameters(&setting));
+    let deployment = Deployment::create(aws, &packages, &parameters).await?;
     progress.step("waiting for the schedule, which fires every ten seconds");
-    let observed = observe(&deployment, &population, &progress).await?;
+    let population = estates.population();
+    let observed = observe(&deployment, &estates, &population, options, &progress).await?;
     progress.finish();
 
-    let report = Report::new(&observed, &population, &packages);
+    let report = Report::new(&observed, &estates, &population, &packages);
     let page = options.page();
     page::write(&page, &report, &population, &setting, &observed.mails).context("writing the page")?;
     print(&report, options, &page.display().to_string())?;
@@ -60,13 +62,8 @@ async fn build(options: &Options, progress: &Progress) -> Result<Packages> {
     Ok(Packages::build(options.profile()).await?)
 }
 
-/// Starts the emulator with the population in whichever IAM is asked, and an SES that takes mail as fast as it comes.
-async fn start(
-    options: &Options,
-    account: &Account,
-    population: Population,
-    progress: &Progress,
-) -> Result<(Emulator, Population)> {
+/// Starts the emulator with the users in whichever IAM is asked, and an SES that takes mail as fast as it comes.
+async fn start(options: &Options, mut estates: Estates, progress: &Progress) -> Result<(Emulator, Estates)> {
     let report = |what: &str| progress.step(what);
     let ses = SimulatedSes::start(&simulated_ses::Options::default())?;
     let emulator_options = emulator::Options {
@@ -74,29 +71,30 @@ async fn start(
         ses: emulator::Ses::At(ses.endpoint()),
         ..emulator::Options::default()
     };
-    let (emulator, population) = match options.iam {
+    let emulator = match options.iam {
         Iam::Simulated => {
-            let iam_options = simulated_iam::Options { latency: options.latency(), limit: None };
+            let iam_options = simulated_iam::Options { latency: options.latency(), ..Default::default() };
             let iam = SimulatedIam::start(&iam_options)?;
-            iam.set_users(account, population.users());
+            estates.furnish(&iam, options);
             let iam = emulator::Iam::At(iam.endpoint());
             let emulator_options = emulator::Options { iam, ..emulator_options };
-            (Emulator::start(&emulator_options, &report).await?, population)
+            Emulator::start(&emulator_options, &report).await?
         }
         Iam::Emulator => {
             let emulator = Emulator::start(&emulator_options, &report).await?;
-            let aws = Client::new(emulator.endpoint(), account.clone());
-            let population = create_users(&aws, population, progress).await?;
+            let aws = Client::new(emulator.endpoint(), estates.home().clone());
+            let population = &mut estates.0[0].population;
+            *population = create_users(&aws, population.clone(), progress).await?;
             progress.step("giving the keys their ages");
             let mut iam_state = emulator.stop().await?;
-            emulator_iam::age_keys(&mut iam_state, &population)?;
+            emulator_iam::age_keys(&mut iam_state, population)?;
             let iam_state = Some(iam_state);
             let emulator_options = emulator::Options { iam_state, ..emulator_options };
-            (Emulator::start(&emulator_options, &report).await?, population)
+            Emulator::start(&emulator_options, &report).await?
         }
     };
     ses.pass_on_to(&emulator.endpoint());
-    Ok((emulator, population))
+    Ok((emulator, estates))
 }
 
 async fn create_users(aws: &Client, population: Population, progress: &Progress) -> Result<Population> {
@@ -121,22 +119,30 @@ fn parameters(setting: &Setting) -> Parameters {
 }
 
 /// Lets the pipeline run, and collects what comes out of it.
-async fn observe(deployment: &Deployment, population: &Population, progress: &Progress) -> Result<Observed> {
+async fn observe(
+    deployment: &Deployment,
+    estates: &Estates,
+    population: &Population,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Observed> {
     let to_check = population.totals().checked as u64;
     let mut peak_memory = PeakMemory::default();
     let on_progress = |now| {
         progress.run(&now, to_check);
         peak_memory.sample(deployment.aws.endpoint(), &deployment.outputs);
     };
-    let wall = deployment.run(Patience::default(), on_progress).await?;
-    let queues = Queues::of(&deployment.aws).await?;
-    let dead_letters = deployment.outputs.dead_letter_queue_urls();
+    let run = Run { accounts: estates.0.len(), ..Run::default() };
+    let ran = deployment.run_as(run, estates.patience(options), on_progress).await?;
+    progress.step("collecting what came of it");
     Ok(Observed {
         mails: outbox::mails(&deployment.aws).await?,
-        dead_letters: dead_letters.map(|url| queues.messages(url).len()).iter().sum(),
+        dead_letters: deployment.progress().await?.dead_letters,
         metrics: deployment.metrics().await?,
+        accounts_denied: deployment.accounts_denied().await?.len(),
+        last_outcomes: deployment.last_outcomes().await?,
         peak_memory,
-        wall,
+        ran,
     })
 }
 
