@@ -91,9 +91,9 @@ where
         metrics: &Metrics,
     ) -> Result<SqsBatchResponse, Error> {
         let checks = records::read(event, self.rules.as_of.limit(self.source.clock))?;
-        // Boxed: what all these calls come to, one within another, is more than rustc looks through.
         // A batch ends with its slowest user: users of other accounts would wait along.
         let patience = if is_of_one_account(&checks) { PATIENCE } else { self.turns.interval() };
+        // Boxed: what all these calls come to, one within another, is more than rustc looks through.
         let task = async |check| Box::pin(self.check(check, patience)).await;
         let checked = records::work(checks, USERS_AT_A_TIME, deadline, TIME_FOR_ONE_USER, task).await;
         let told = records::forward(checked, &self.findings, deadline, Checked::finding).await;

@@ -13,13 +13,9 @@ use std::time::Duration;
 
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::AccountId;
-use keynudge_lambda::pace::Pace;
+use keynudge_lambda::pace::{Pace, Pause};
 use lru::LruCache;
 use tokio::time::{Instant, sleep_until};
-
-/// After a refusal, an instance admits nobody of the account for as long; twice as long after each further one in a row.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Without a refusal for so long, what an account allows is no longer known.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
@@ -68,10 +64,8 @@ pub(crate) struct AccountTurns {
     interval: Duration,
     /// When the next user may come.
     next: Cell<Instant>,
-    /// Until when nobody may come, because the account had enough; `None` before its first refusal.
-    paused_until: Cell<Option<Instant>>,
-    /// For how long nobody may come after the next refusal.
-    next_pause: Cell<Duration>,
+    /// Nobody may come while the account has enough.
+    pause: Pause,
     /// How many calls have succeeded since which of the last refusals: what the account allows.
     successes: Cell<(u32, Instant)>,
     /// The last place in line that was given away.
@@ -107,8 +101,7 @@ impl AccountTurns {
             pace,
             interval,
             next: Cell::new(now),
-            paused_until: Cell::new(None),
-            next_pause: Cell::new(FIRST_PAUSE),
+            pause: Pause::default(),
             successes: Cell::new((0, now)),
             line_end: Cell::new(now),
             denied: RefCell::default(),
@@ -119,18 +112,13 @@ impl AccountTurns {
     pub(crate) async fn user(&self, patience: Duration) -> Result<(), NotBefore> {
         let now = Instant::now();
         let free_at = self.next.get().max(now);
-        if self.is_paused() || free_at - now > patience {
+        if self.pause.is_on() || free_at - now > patience {
             return Err(self.place_in_line());
         }
         self.next.set(free_at + self.interval);
         sleep_until(free_at).await;
         // The account may have had enough meanwhile.
-        if self.is_paused() { Err(self.place_in_line()) } else { Ok(()) }
-    }
-
-    /// Whether the account had enough just now.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.paused_until.get().is_some_and(|until| until > Instant::now())
+        if self.pause.is_on() { Err(self.place_in_line()) } else { Ok(()) }
     }
 
     /// The refusal, if the account has denied its role just now.
@@ -142,7 +130,7 @@ impl AccountTurns {
     /// Behind the line as it is; somewhere in it if it is too long already.
     pub(crate) fn place_in_line(&self) -> NotBefore {
         let now = Instant::now();
-        let front = self.next.get().max(self.paused_until.get().unwrap_or(now)).max(now);
+        let front = self.next.get().max(self.pause.until().unwrap_or(now)).max(now);
         let place = self.line_end.get().max(front) + self.allowed_interval(now);
         if place > now + LONGEST_LINE {
             return NotBefore(now + LONGEST_LINE.mul_f64(1.0 - fastrand::f64() / 2.0));
@@ -161,7 +149,7 @@ impl AccountTurns {
     pub(crate) fn heed<T>(&self, result: &Result<T, CallFailed>) {
         match result {
             Ok(_) => self.succeeded(),
-            Err(error) if error.class == FailureClass::Retry => self.pause(),
+            Err(error) if error.class == FailureClass::Retry => self.refused(),
             Err(error) if error.is_role_denied() => {
                 *self.denied.borrow_mut() = Some((Instant::now() + DENIED_FOR, error.clone()));
             }
@@ -170,7 +158,7 @@ impl AccountTurns {
     }
 
     fn succeeded(&self) {
-        self.next_pause.set(FIRST_PAUSE);
+        self.pause.reset();
         let (count, since) = self.successes.get();
         self.successes.set(if count < MAX_SUCCESSES {
             (count + 1, since)
@@ -179,24 +167,18 @@ impl AccountTurns {
         });
     }
 
-    /// Calls that were under way when the account had enough only say so once more.
-    fn pause(&self) {
-        if self.is_paused() {
-            return;
-        }
+    fn refused(&self) {
         let now = Instant::now();
-        let pause = self.next_pause.get();
         // Before a first refusal, calls tell what was asked for, and not what is allowed.
         if self.has_forgotten(now) {
             self.successes.set((0, now));
         }
-        self.paused_until.set(Some(now + pause));
-        self.next_pause.set(LONGEST_PAUSE.min(2 * pause));
+        self.pause.begin();
     }
 
     /// Whether the last refusal was so long ago that it says nothing any more.
     fn has_forgotten(&self, now: Instant) -> bool {
-        self.paused_until.get().is_none_or(|until| now.saturating_duration_since(until) > FORGET_AFTER)
+        self.pause.until().is_none_or(|until| now.saturating_duration_since(until) > FORGET_AFTER)
     }
 
     /// The time between two calls that the account has shown to allow.
@@ -320,6 +302,6 @@ mod tests {
         }
         turns.of(&id(0));
         turns.of(&id(MAX_ACCOUNTS.get()));
-        assert!(turns.of(&id(0)).is_paused() && !turns.of(&id(1)).is_paused());
+        assert!(turns.of(&id(0)).pause.is_on() && !turns.of(&id(1)).pause.is_on());
     }
 }

@@ -20,8 +20,45 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     clock: TokioClock,
-    paused_until: Cell<Instant>,
-    next_pause: Cell<Duration>,
+    pause: Pause,
+}
+
+/// How long a service is left alone that had enough: longer each time in a row.
+pub struct Pause {
+    until: Cell<Option<Instant>>,
+    next: Cell<Duration>,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self { until: Cell::new(None), next: Cell::new(FIRST_PAUSE) }
+    }
+}
+
+impl Pause {
+    /// When the last pause ends, or has ended; `None` before the first.
+    pub fn until(&self) -> Option<Instant> {
+        self.until.get()
+    }
+
+    /// Whether there is a pause now.
+    pub fn is_on(&self) -> bool {
+        self.until.get().is_some_and(|until| until > Instant::now())
+    }
+
+    /// The service had enough. Calls that were under way when a pause began only say so once more.
+    pub fn begin(&self) {
+        if !self.is_on() {
+            let pause = self.next.get();
+            self.until.set(Some(Instant::now() + pause));
+            self.next.set(LONGEST_PAUSE.min(2 * pause));
+        }
+    }
+
+    /// The service is all right: the next pause is a short one.
+    pub fn reset(&self) {
+        self.next.set(FIRST_PAUSE);
+    }
 }
 
 impl Pace {
@@ -31,20 +68,17 @@ impl Pace {
         let period = Duration::try_from_secs_f64(f64::from(instances.max(1)) / per_second).ok()?;
         let clock = TokioClock { started: Instant::now() };
         let quota = Quota::with_period(period.max(Duration::from_nanos(1)))?;
-        Some(Self {
-            limiter: RateLimiter::direct_with_clock(quota, clock),
-            clock,
-            paused_until: Cell::new(clock.started),
-            next_pause: Cell::new(FIRST_PAUSE),
-        })
+        Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock), clock, pause: Pause::default() })
     }
 
     /// Waits for one's turn to make a call.
     pub async fn turn(&self) {
         loop {
-            sleep_until(self.paused_until.get()).await;
+            if let Some(until) = self.pause.until() {
+                sleep_until(until).await;
+            }
             match self.limiter.check() {
-                Ok(()) if self.paused_until.get() <= Instant::now() => return,
+                Ok(()) if !self.pause.is_on() => return,
                 Ok(()) => {}
                 Err(not_until) => sleep(not_until.wait_time_from(self.clock.now())).await,
             }
@@ -54,12 +88,8 @@ impl Pace {
     /// Hears what came of a call, and gives nobody a turn for a while if the service has enough all the same.
     pub fn heed<T>(&self, result: &Result<T, CallFailed>) {
         match result {
-            Err(error) if error.class == FailureClass::Retry => {
-                let pause = self.next_pause.get();
-                self.paused_until.set(Instant::now() + pause);
-                self.next_pause.set(LONGEST_PAUSE.min(2 * pause));
-            }
-            _ => self.next_pause.set(FIRST_PAUSE),
+            Err(error) if error.class == FailureClass::Retry => self.pause.begin(),
+            _ => self.pause.reset(),
         }
     }
 }
