@@ -29,6 +29,11 @@
 //! * [`ledger`]: what the notifier has written down about outcomes it does not know.
 //! * [`scenarios`]: all of that on one deployment, and what must be true afterwards.
 //!
+//! What it measures:
+//!
+//! * [`measurement`]: what benchmarks make of several runs.
+//! * [`charts`]: pictures of it.
+//!
 //! For the programs that run it, the demo and the faults:
 //!
 //! * [`interrupt`]: how they are ended.
@@ -40,6 +45,7 @@
 //! * [`emulator_iam`]: the same users in the emulator's own IAM.
 
 pub mod aws;
+pub mod charts;
 pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
@@ -52,6 +58,7 @@ pub mod interrupt;
 pub mod killer;
 mod launcher;
 pub mod ledger;
+pub mod measurement;
 pub mod outbox;
 pub mod peak_memory;
 pub mod pipeline;

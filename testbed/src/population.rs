@@ -11,7 +11,7 @@ mod user;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
 use crate::simulated_iam::directory::{AccessKey, User};
@@ -130,6 +130,27 @@ impl Population {
         profiles.extend(profiles::in_shares(&quiet, users - stale, &mut rng));
         rng.shuffle(&mut profiles);
         Self::of(setting, profiles, rng)
+    }
+
+    /// Users whom every tool treats alike, for comparing them: `stale` owners with a stale key among `users`, each of whom
+    /// has one active key and an address in the contact tag, and nobody is new here.
+    ///
+    /// # Panics
+    ///
+    /// If more owners are to be stale than there are users.
+    #[must_use]
+    pub fn plain(users: usize, stale: usize, seed: u64) -> Self {
+        assert!(stale <= users, "{stale} of {users} users cannot have a stale key");
+        let mut rng = Rng::with_seed(seed);
+        let mut profiles = vec![Profile::with(Keys::Stale).reached_by(Contact::Tag); stale];
+        profiles.resize(users, Profile::with(Keys::Fresh).reached_by(Contact::Tag));
+        rng.shuffle(&mut profiles);
+        let setting = Setting { everybody: true, ..Setting::default() };
+        let mut population = Self::of(&setting, profiles, rng);
+        for owner in &mut population.owners {
+            owner.user.created_at -= TimeDelta::days(setting.alert_after_days);
+        }
+        population
     }
 
     /// Every kind of user the generator knows, equally often.

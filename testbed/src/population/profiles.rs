@@ -153,7 +153,7 @@ impl Profile {
         }
     }
 
-    const fn reached_by(self, contact: Contact) -> Self {
+    pub(super) const fn reached_by(self, contact: Contact) -> Self {
         Self { contact, ..self }
     }
 

@@ -120,4 +120,11 @@ impl SimulatedIam {
     pub fn calls(&self, account: &Account) -> BTreeMap<String, Calls> {
         self.state.calls(account)
     }
+
+    /// How often an account's IAM was called in each second since this was started, seconds without calls left out: what
+    /// [`Options::limit`] is about.
+    #[must_use]
+    pub fn calls_by_second(&self, account: &Account) -> BTreeMap<u64, Calls> {
+        self.state.calls_by_second(account)
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::State as Shared;
@@ -30,6 +30,8 @@ pub(super) struct State {
     organizations: RwLock<Vec<Arc<Organization>>>,
     sessions: Sessions,
     calls: Mutex<BTreeMap<(Account, String), Calls>>,
+    calls_by_second: Mutex<BTreeMap<(Account, u64), Calls>>,
+    started_at: Instant,
     buckets: Option<DefaultKeyedRateLimiter<Account>>,
     latency: Duration,
     requests: AtomicU64,
@@ -48,6 +50,12 @@ impl TokenBucket {
     }
 }
 
+impl Calls {
+    fn add(&mut self, throttled: bool) {
+        *if throttled { &mut self.throttled } else { &mut self.answered } += 1;
+    }
+}
+
 impl State {
     pub(super) fn new(options: &Options) -> Self {
         Self {
@@ -56,6 +64,8 @@ impl State {
             organizations: RwLock::default(),
             sessions: Sessions::new(options.session),
             calls: Mutex::default(),
+            calls_by_second: Mutex::default(),
+            started_at: Instant::now(),
             buckets: options.limit.map(|bucket| RateLimiter::keyed(bucket.quota())),
             latency: options.latency,
             requests: AtomicU64::default(),
@@ -86,6 +96,12 @@ impl State {
         of_account.map(|((_, operation), calls)| (operation.clone(), *calls)).collect()
     }
 
+    pub(super) fn calls_by_second(&self, account: &Account) -> BTreeMap<u64, Calls> {
+        let calls = self.calls_by_second.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_account = calls.range((account.clone(), 0)..=(account.clone(), u64::MAX));
+        of_account.map(|((_, second), calls)| (*second, *calls)).collect()
+    }
+
     /// An account nobody has given users has none.
     fn directory(&self, account: &Account) -> Arc<Directory> {
         let directories = self.directories.read().unwrap_or_else(PoisonError::into_inner);
@@ -110,13 +126,15 @@ impl State {
             None => self.buckets.as_ref().is_some_and(|all| all.check_key(account).is_err()),
         };
         self.count(account, action, throttled);
+        let mut by_second = self.calls_by_second.lock().unwrap_or_else(PoisonError::into_inner);
+        let second = self.started_at.elapsed().as_secs();
+        by_second.entry((account.clone(), second)).or_default().add(throttled);
         if throttled { Err(Refusal::throttled()) } else { Ok(()) }
     }
 
     fn count(&self, account: &Account, action: &str, throttled: bool) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = calls.entry((account.clone(), action.to_owned())).or_default();
-        *if throttled { &mut calls.throttled } else { &mut calls.answered } += 1;
+        calls.entry((account.clone(), action.to_owned())).or_default().add(throttled);
     }
 
     fn next_request_id(&self) -> String {

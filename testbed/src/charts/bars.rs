@@ -1,0 +1,1 @@
+//! Bars: how several compare.

@@ -1,0 +1,1 @@
+//! Lines: how something goes on over time.
