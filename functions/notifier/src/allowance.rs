@@ -94,7 +94,9 @@ impl Allowance {
         });
         let mut pace = self.pace.borrow_mut();
         if pace.is_none() {
-            *pace = quota.per_second.and_then(|rate| Pace::share(rate, instances)).map(Rc::new);
+            // SES counts by the second: nothing is made up for.
+            let share = |rate| Pace::share(rate, instances, NonZeroU32::MIN);
+            *pace = quota.per_second.and_then(share).map(Rc::new);
         }
     }
 }

@@ -17,6 +17,12 @@ use keynudge_lambda::pace::{Pace, Pause};
 use lru::LruCache;
 use tokio::time::{Instant, sleep_until};
 
+/// How much of the rate all instances together may make up for, after a time in which they did not use it: between two
+/// batches, or while the last user of one is waited for. IAM lets an account make some calls at once, too, but does not say
+/// how many; more than this many would be noticed by others.
+const MADE_UP_FOR_SECONDS: u32 = 2;
+pub(crate) const MADE_UP_FOR_CALLS_MAX: u32 = 20;
+
 /// Without a refusal for so long, what an account allows is no longer known.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
@@ -51,18 +57,28 @@ impl Rate {
         Duration::from_secs(1) * self.instances.get() / self.calls_per_second.get()
     }
 
+    /// The calls that one instance may make at once to one account.
+    fn burst(self) -> NonZeroU32 {
+        let calls = self.calls_per_second.get().saturating_mul(MADE_UP_FOR_SECONDS);
+        NonZeroU32::new(calls.min(MADE_UP_FOR_CALLS_MAX) / self.instances).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// The first of the turns that were not taken and are made up for.
+    fn makes_up_since(self, now: Instant) -> Instant {
+        now.checked_sub(self.interval() * (self.burst().get() - 1)).unwrap_or(now)
+    }
+
     fn pace(self) -> Pace {
-        let pace = Pace::share(self.calls_per_second.get().into(), self.instances.get());
-        pace.expect("both are above zero")
+        let pace = Pace::share(self.calls_per_second.get().into(), self.instances.get(), self.burst());
+        pace.expect("all are above zero")
     }
 }
 
 /// One account's turns.
 pub(crate) struct AccountTurns {
     pace: Pace,
-    /// The time between two users, so that their first calls keep to the pace.
-    interval: Duration,
-    /// When the next user may come.
+    rate: Rate,
+    /// When the next user may come, so that their first calls keep to the pace.
     next: Cell<Instant>,
     /// Nobody may come while the account has enough.
     pause: Pause,
@@ -89,18 +105,18 @@ impl Turns {
 
     pub(crate) fn of(&self, account_id: &AccountId) -> Rc<AccountTurns> {
         let mut accounts = self.accounts.borrow_mut();
-        let new = || Rc::new(AccountTurns::new(self.rate.pace(), self.rate.interval()));
+        let new = || Rc::new(AccountTurns::new(self.rate));
         Rc::clone(accounts.get_or_insert(account_id.clone(), new))
     }
 }
 
 impl AccountTurns {
-    fn new(pace: Pace, interval: Duration) -> Self {
+    fn new(rate: Rate) -> Self {
         let now = Instant::now();
         Self {
-            pace,
-            interval,
-            next: Cell::new(now),
+            pace: rate.pace(),
+            rate,
+            next: Cell::new(rate.makes_up_since(now)),
             pause: Pause::default(),
             successes: Cell::new((0, now)),
             line_end: Cell::new(now),
@@ -111,11 +127,11 @@ impl AccountTurns {
     /// Waits for the turn of one more user, if it is no longer than `patience` away; otherwise gives them a place in line.
     pub(crate) async fn user(&self, patience: Duration) -> Result<(), NotBefore> {
         let now = Instant::now();
-        let free_at = self.next.get().max(now);
-        if self.pause.is_on() || free_at - now > patience {
+        let free_at = self.next.get().max(self.rate.makes_up_since(now));
+        if self.pause.is_on() || free_at.saturating_duration_since(now) > patience {
             return Err(self.place_in_line());
         }
-        self.next.set(free_at + self.interval);
+        self.next.set(free_at + self.rate.interval());
         sleep_until(free_at).await;
         // The account may have had enough meanwhile.
         if self.pause.is_on() { Err(self.place_in_line()) } else { Ok(()) }
@@ -184,10 +200,10 @@ impl AccountTurns {
     /// The time between two calls that the account has shown to allow.
     fn allowed_interval(&self, now: Instant) -> Duration {
         if self.has_forgotten(now) {
-            return self.interval;
+            return self.rate.interval();
         }
         let (count, since) = self.successes.get();
-        ((now - since) / (count + 1)).max(self.interval)
+        ((now - since) / (count + 1)).max(self.rate.interval())
     }
 }
 
@@ -224,13 +240,13 @@ mod tests {
         let started = Instant::now();
         let mut waits = Vec::new();
         let mut places = Vec::new();
-        for turn in futures::future::join_all((0..14).map(|_| turns.user(PATIENCE))).await {
+        for turn in futures::future::join_all((0..17).map(|_| turns.user(PATIENCE))).await {
             match turn {
                 Ok(()) => waits.push(started.elapsed()),
                 Err(NotBefore(place)) => places.push((place - started).as_millis()),
             }
         }
-        assert_eq!(waits.len(), 11, "two a second for five seconds");
+        assert_eq!(waits.len(), 14, "four at once, and two a second for five seconds");
         assert_eq!(places, [6_000, 6_500, 7_000]);
     }
 

@@ -2,6 +2,7 @@
 //! the account.
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// One instance's share of a rate. Nothing is saved up while nobody asks: the burst is one.
+/// One instance's share of a rate.
 pub struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     clock: TokioClock,
@@ -62,12 +63,13 @@ impl Pause {
 }
 
 impl Pace {
-    /// The share that one of `instances` has of `per_second`; `None` for a rate that is not above zero.
+    /// The share that one of `instances` has of `per_second`; `None` for a rate that is not above zero. After a rest, each
+    /// makes up for up to `burst` calls at once, of which the first is due anyway.
     #[must_use]
-    pub fn share(per_second: f64, instances: u32) -> Option<Self> {
+    pub fn share(per_second: f64, instances: u32, burst: NonZeroU32) -> Option<Self> {
         let period = Duration::try_from_secs_f64(f64::from(instances.max(1)) / per_second).ok()?;
         let clock = TokioClock { started: Instant::now() };
-        let quota = Quota::with_period(period.max(Duration::from_nanos(1)))?;
+        let quota = Quota::with_period(period.max(Duration::from_nanos(1)))?.allow_burst(burst);
         Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock), clock, pause: Pause::default() })
     }
 
@@ -113,6 +115,8 @@ mod tests {
     use super::*;
     use futures::future::join_all;
 
+    const ONE: NonZeroU32 = NonZeroU32::MIN;
+
     async fn seconds(work: impl Future) -> f64 {
         let started = Instant::now();
         work.await;
@@ -129,22 +133,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_instance_keeps_to_its_share_of_the_rate() {
-        let pace = Pace::share(10.0, 2).unwrap();
+        let pace = Pace::share(10.0, 2, ONE).unwrap();
         let taken = turns(&pace, 51).await;
         assert!((9.99..10.2).contains(&taken), "50 calls after the first, at 5 a second: {taken}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_saved_up_while_nobody_asks() {
-        let pace = Pace::share(1.0, 1).unwrap();
-        pace.turn().await;
-        tokio::time::advance(Duration::from_mins(1)).await;
-        assert!(turns(&pace, 3).await > 1.9);
+    async fn no_more_than_the_burst_is_saved_up_while_nobody_asks() {
+        for burst in [1, 4] {
+            let pace = Pace::share(1.0, 1, burst.try_into().unwrap()).unwrap();
+            pace.turn().await;
+            tokio::time::advance(Duration::from_mins(1)).await;
+            let taken = turns(&pace, burst as usize + 2).await;
+            assert!((1.9..2.1).contains(&taken), "two more than at once: {taken} s");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_service_that_has_enough_is_left_alone_for_longer_and_longer() {
-        let pace = Pace::share(1_000.0, 1).unwrap();
+        let pace = Pace::share(1_000.0, 1, ONE).unwrap();
         for at_least in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
             pace.heed(&failed(FailureClass::Retry));
             let waited = turns(&pace, 1).await;
@@ -157,7 +164,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_for_those_who_wait_already() {
-        let pace = Pace::share(10.0, 1).unwrap();
+        let pace = Pace::share(10.0, 1, ONE).unwrap();
         pace.turn().await;
         let waiting = pace.turn();
         let waited =
@@ -167,13 +174,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_service_that_has_enough_makes_a_pause() {
-        let pace = Pace::share(1_000.0, 1).unwrap();
+        let pace = Pace::share(1_000.0, 1, ONE).unwrap();
         pace.heed(&failed(FailureClass::Operator));
         assert!(turns(&pace, 1).await < 0.1);
     }
 
     #[test]
     fn no_rate_is_no_pace() {
-        assert!(Pace::share(0.0, 2).is_none() && Pace::share(-1.0, 2).is_none());
+        assert!(Pace::share(0.0, 2, ONE).is_none() && Pace::share(-1.0, 2, ONE).is_none());
     }
 }

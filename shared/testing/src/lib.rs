@@ -517,7 +517,7 @@ pub struct MemoryIam {
     pub keys: BTreeMap<String, Vec<AccessKey>>,
     /// The tags of each user.
     pub tags: BTreeMap<String, Tags>,
-    /// When keys were last used; what is not here cannot be read.
+    /// When keys were last used; of any other, IAM does not know, as of one that was deleted meanwhile.
     pub last_used: BTreeMap<AccessKeyId, LastUsed>,
     /// Users whose keys or tags cannot be read: `keys jane`, `tags jane`.
     pub failing: BTreeMap<&'static str, FailureClass>,
@@ -648,6 +648,6 @@ impl KeyStore for MemoryIam {
 
     async fn last_used(&self, key: &AccessKeyId) -> Result<LastUsed, CallFailed> {
         self.call("last used".to_owned()).await?;
-        self.last_used.get(key).cloned().ok_or_else(|| failure(FailureClass::Retry))
+        self.last_used.get(key).cloned().ok_or_else(|| failure(FailureClass::Never))
     }
 }
