@@ -140,6 +140,7 @@ mod tests {
     use keynudge_core::failure::{CallFailed, FailureClass};
     use keynudge_core::ledger::{Claim, Claiming, LedgerRules, NotReachedReason, Notice};
     use keynudge_core::ports::Book;
+    use keynudge_core::ports::LedgerReader;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryDeadLetters, MemoryLedger, MemoryRedelivery, MemoryRunRecords,
         event, given_back, no_time, now, plenty_of_time, run, source, user,
@@ -400,11 +401,13 @@ mod tests {
         }
     }
 
-    impl Ledger for Contended {
+    impl LedgerReader for Contended {
         async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed> {
             self.ledger.read(owner).await
         }
+    }
 
+    impl Ledger for Contended {
         async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed> {
             if self.interferences.get() > 0 {
                 self.interferences.set(self.interferences.get() - 1);

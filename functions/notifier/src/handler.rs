@@ -122,7 +122,7 @@ where
         let owner = Owner {
             account_id: finding.account_id.clone(),
             user_id: finding.user.id.clone(),
-            book: if redirect.is_some() { Book::Pilot } else { Book::Live },
+            book: Book::while_redirected(redirect.is_some()),
         };
         let claim_id = ClaimId::from_bits(Uuid::new_v4().as_u128());
         let envelope =

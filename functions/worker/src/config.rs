@@ -7,6 +7,7 @@ use keynudge_core::audience::Audience;
 use keynudge_core::contact::{AllowedDomains, ContactRules};
 use keynudge_core::ids::{Domain, EmailAddress};
 use keynudge_core::keys::StalenessPolicy;
+use keynudge_core::ports::Book;
 use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
@@ -33,7 +34,15 @@ pub(crate) struct Rules {
     pub(crate) staleness: StalenessPolicy,
     pub(crate) audience: Audience,
     pub(crate) contact: ContactRules,
+    pub(crate) told: ToldRules,
     pub(crate) as_of: AsOfRule,
+}
+
+/// The settings that decide whether an owner was told already. The notifier has the same.
+#[derive(Debug)]
+pub(crate) struct ToldRules {
+    pub(crate) remind_every_days: NonZeroU32,
+    pub(crate) book: Book,
 }
 
 /// What the accounts see in their own logs.
@@ -56,6 +65,7 @@ impl Config {
                 staleness: staleness(vars)?,
                 audience: vars.required("AUDIENCE")?,
                 contact: contact(vars)?,
+                told: told(vars)?,
                 as_of: vars.as_of_rule()?,
             },
         })
@@ -80,6 +90,13 @@ fn staleness(vars: &Vars<'_>) -> Result<StalenessPolicy, InvalidVar> {
         .map_err(|error| InvalidVar::new("STAGES_AFTER_DAYS", error))
 }
 
+fn told(vars: &Vars<'_>) -> Result<ToldRules, InvalidVar> {
+    Ok(ToldRules {
+        remind_every_days: vars.required("REMIND_EVERY_DAYS")?,
+        book: Book::while_redirected(vars.required("PILOT")?),
+    })
+}
+
 /// A default domain or fallback contact that no mail may go to would be passed over for every owner: a mistake to
 /// hear of at once.
 fn contact(vars: &Vars<'_>) -> Result<ContactRules, InvalidVar> {
@@ -101,7 +118,7 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 27] = [
+    const ALL: [(&str, &str); 29] = [
         ("DEPLOYMENT", "keys"),
         ("USERS_DEAD_LETTER_QUEUE_URL", "https://sqs/users-dead"),
         ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
@@ -129,6 +146,8 @@ mod tests {
         ("PARTITION", "aws-cn"),
         ("MEMBER_ROLE_NAME", "member"),
         ("EXTERNAL_ID", "fence"),
+        ("REMIND_EVERY_DAYS", "5"),
+        ("PILOT", "true"),
     ];
 
     /// What the settings come to, with `name` set to `value` instead.
@@ -156,6 +175,7 @@ mod tests {
         assert_eq!(rules.contact.default_domain.unwrap().as_str(), "example.org");
         assert_eq!(rules.contact.fallback.unwrap().as_str(), "security@example.org");
         assert!(rules.contact.allowed.allow(&"jane@example.com".parse().unwrap()));
+        assert_eq!((rules.told.remind_every_days, rules.told.book), (days(5), Book::Pilot));
         assert_eq!(rules.as_of, AsOfRule::Any);
     }
 

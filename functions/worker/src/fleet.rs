@@ -17,7 +17,9 @@ use keynudge_core::ports::{IamByAccount, KeyStore};
 use keynudge_core::tags::Tags;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::Metrics;
-use keynudge_testing::{ACCOUNT, MemoryQueue, event, failure, given_back, key, run, source, user};
+use keynudge_testing::{
+    ACCOUNT, MemoryLedger, MemoryQueue, event, failure, given_back, key, run, source, user,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::handler::Worker;
@@ -210,6 +212,7 @@ async fn work(queue: &Queue, accounts: Accounts, rate: Rate) {
         iam: accounts,
         turns: Turns::new(rate),
         findings: MemoryQueue::default(),
+        ledger: MemoryLedger::default(),
         source: source(),
         rules: rules(scope),
     };

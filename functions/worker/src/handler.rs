@@ -14,8 +14,11 @@ use keynudge_core::exemption::Exemption;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::Line;
 use keynudge_core::keys::StaleKey;
-use keynudge_core::messages::{CheckUser, StaleKeys};
-use keynudge_core::ports::{DeadLetters, IamByAccount, KeyStore, Outbox, Redelivery, RunRecords};
+use keynudge_core::ledger::Notice;
+use keynudge_core::messages::{CheckUser, Mode, StaleKeys};
+use keynudge_core::ports::{
+    DeadLetters, IamByAccount, KeyStore, LedgerReader, Outbox, Owner, Redelivery, RunRecords,
+};
 use keynudge_core::retry::WaitFor;
 use keynudge_core::tags::Tags;
 use keynudge_lambda::deadline::Deadline;
@@ -41,11 +44,15 @@ const LONGEST_CHECK: Duration = Duration::from_secs(30);
 /// How long users wait here for their account's turn where all of a batch are of one account.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the ledger may take to tell who was told already. It usually takes a hundredth of that.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The worker, over its ports.
-pub(crate) struct Worker<I, F, L, R, C> {
+pub(crate) struct Worker<I, F, D, L, R, C> {
     pub(crate) iam: I,
     pub(crate) turns: Turns,
     pub(crate) findings: F,
+    pub(crate) ledger: D,
     pub(crate) source: Source<L, R, C>,
     pub(crate) rules: Rules,
 }
@@ -63,6 +70,8 @@ enum Outcome {
     Gone,
     /// No stale keys.
     Fresh,
+    /// Stale keys, of which their owner was told already.
+    NotDue,
     /// Stale keys, but not in the audience.
     NotTagged,
     /// Stale keys, but left alone for now.
@@ -75,10 +84,11 @@ enum Outcome {
     RoleDenied,
 }
 
-impl<I, F, L, R, C> Worker<I, F, L, R, C>
+impl<I, F, D, L, R, C> Worker<I, F, D, L, R, C>
 where
     I: IamByAccount<Iam: KeyStore>,
     F: Outbox<StaleKeys>,
+    D: LedgerReader,
     L: DeadLetters,
     R: Redelivery,
     C: RunRecords,
@@ -159,7 +169,7 @@ where
         (self.source.clock)() + TimeDelta::from_std(wait).unwrap_or_default()
     }
 
-    /// What the user's keys come to. Only users with stale keys cost more than one call.
+    /// What the user's keys come to. Only users with stale keys who are to be told cost more than one call.
     async fn outcome(
         &self,
         store: &impl KeyStore,
@@ -173,6 +183,9 @@ where
         let stale = self.rules.staleness.stale_keys(&keys, check.run.as_of);
         if stale.is_empty() {
             return Ok(Outcome::Fresh);
+        }
+        if self.was_told(check, &stale).await {
+            return Ok(Outcome::NotDue);
         }
         // Tags that cannot be read mean "not known yet", never "not exempt".
         let Some(tags) = store.tags(user).await? else {
@@ -201,6 +214,22 @@ where
                 Ok(Outcome::Stale(Box::new(finding)))
             }
         }
+    }
+
+    /// Whether the owner was told already and is not due, so that nothing more need be asked about them. The notifier has the
+    /// last word: where the ledger does not answer, it finds that out.
+    async fn was_told(&self, check: &CheckUser, stale: &[StaleKey]) -> bool {
+        if check.run.mode == Mode::DryRun {
+            return false;
+        }
+        let rules = &self.rules.told;
+        let owner =
+            Owner { account_id: check.account_id.clone(), user_id: check.user.id.clone(), book: rules.book };
+        let Ok(Ok(entry)) = timeout(LEDGER_PATIENCE, self.ledger.read(&owner)).await else {
+            return false;
+        };
+        let notice = Notice::about(&check.run, self.rules.staleness.stage(stale), stale);
+        !entry.is_due(&notice, rules.remind_every_days)
     }
 
     async fn finding(
@@ -262,6 +291,7 @@ impl Checked {
             Outcome::RoleDenied => ("role_denied", &[Metric::UsersDenied]),
             Outcome::Gone => ("user_gone", &[Metric::UsersChecked, Metric::UsersGone]),
             Outcome::Fresh => ("fresh", &[Metric::UsersChecked]),
+            Outcome::NotDue => ("not_due", &[Metric::UsersChecked, Metric::StaleOwners, Metric::MailsNotDue]),
             Outcome::NotTagged => {
                 ("not_tagged", &[Metric::UsersChecked, Metric::StaleOwners, Metric::UsersSkippedNotTagged])
             }
@@ -290,18 +320,28 @@ pub(crate) mod tests {
     use keynudge_core::audience::Audience;
     use keynudge_core::contact::{AllowedDomains, ContactRules, ContactSource};
     use keynudge_core::failure::FailureClass;
+    use keynudge_core::ids::ClaimId;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
+    use keynudge_core::ledger::{Entry, Sent};
+    use keynudge_core::ports::Book;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
-        ACCOUNT, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryQueue, MemoryRedelivery,
-        MemoryRunRecords, event, given_back, key, no_time, now, plenty_of_time, role_denied, run, source,
-        user,
+        ACCOUNT, Fate, LedgerCall, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryLedger, MemoryQueue,
+        MemoryRedelivery, MemoryRunRecords, event, given_back, key, no_time, now, plenty_of_time,
+        role_denied, run, source, user,
     };
 
+    use crate::config::ToldRules;
     use crate::turns::Rate;
 
-    type TestWorker =
-        Worker<MemoryAccounts, MemoryQueue<StaleKeys>, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords>;
+    type TestWorker = Worker<
+        MemoryAccounts,
+        MemoryQueue<StaleKeys>,
+        MemoryLedger,
+        MemoryDeadLetters,
+        MemoryRedelivery,
+        MemoryRunRecords,
+    >;
 
     const STALE: KeyStatus = KeyStatus::Active;
 
@@ -312,6 +352,7 @@ pub(crate) mod tests {
             iam: MemoryAccounts::one(MemoryIam { keys, ..MemoryIam::default() }),
             turns: turns(1_000),
             findings: MemoryQueue::default(),
+            ledger: MemoryLedger::default(),
             source: source(),
             rules: rules(Scope::new(ACCOUNT.parse().unwrap(), None, [].into(), [].into()).unwrap()),
         }
@@ -328,6 +369,7 @@ pub(crate) mod tests {
                 fallback: None,
                 allowed: AllowedDomains::new(["example.com".parse().unwrap()]),
             },
+            told: ToldRules { remind_every_days: 7.try_into().unwrap(), book: Book::Live },
             as_of: AsOfRule::NotAhead,
         }
     }
@@ -400,6 +442,55 @@ pub(crate) mod tests {
         assert_eq!((second.id, second.age_days), (stale_key("LATER").id, 100));
         assert_eq!((second.last_used, second.description), (None, None));
         assert_eq!((metrics.get(Metric::StaleOwners), metrics.get(Metric::LastUsedUnreadable)), (1, 1));
+    }
+
+    /// A worker of one user with one stale key, who was told of it so many days ago.
+    fn worker_of_told(days_ago: i64) -> TestWorker {
+        let worker = worker(&[("jane", vec![stale_key("A")])]);
+        let check: CheckUser = serde_json::from_str(&check("jane")).unwrap();
+        let owner = Owner { account_id: check.account_id, user_id: check.user.id, book: Book::Live };
+        let run = keynudge_core::messages::Run::at(now() - TimeDelta::days(days_ago), Mode::Live);
+        let stale = worker.rules.staleness.stale_keys(&[stale_key("A")], now());
+        let notice = Notice::about(&run, 1, &stale);
+        let sent = Sent { claim_id: ClaimId::from_bits(1), sent_at: run.as_of, notice };
+        worker.ledger.put(owner, Entry { revision: 2, history: vec![sent], ..Entry::default() });
+        worker
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_who_was_told_and_is_not_due_costs_one_call() {
+        let calls = [(0, 1), (6, 1), (7, 3)];
+        for (days_ago, expected) in calls {
+            let mut worker = worker_of_told(days_ago);
+            let metrics = Metrics::default();
+            assert!(given_back(&handle(&worker, &["jane"], &metrics).await).is_empty());
+            assert_eq!(worker.iam.own().calls.borrow().len(), expected, "told {days_ago} days ago");
+            let is_due = usize::from(expected > 1);
+            assert_eq!(worker.findings.take().len(), is_due);
+            let not_due = 1 - u64::try_from(is_due).unwrap();
+            assert_eq!((metrics.get(Metric::StaleOwners), metrics.get(Metric::MailsNotDue)), (1, not_due));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dry_run_and_a_ledger_that_does_not_answer_leave_it_to_the_notifier() {
+        let dry = check("jane").replace("live", "dry_run");
+        let worker = worker_of_told(1);
+        worker.handle(event(&[dry]), plenty_of_time(), &Metrics::default()).await.unwrap();
+        assert_eq!(told(&worker), ["jane@example.com"], "a dry run says who would be told");
+
+        let failing = |call| match call {
+            LedgerCall::Read => Fate::Failed(FailureClass::Retry),
+            _ => Fate::Done,
+        };
+        for ledger in [
+            MemoryLedger::with(failing),
+            MemoryLedger::default().answering_after(LEDGER_PATIENCE + Duration::from_secs(1)),
+        ] {
+            let worker = TestWorker { ledger, ..worker_of_told(1) };
+            handle(&worker, &["jane"], &Metrics::default()).await;
+            assert_eq!(told(&worker), ["jane@example.com"]);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,15 +27,17 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);
+    let ledger_table = LedgerTable::new(&sdk, config.ledger_table);
     let worker = Worker {
         iam: IamAccounts::without_retries(&sdk, config.rules.scope.own().clone(), config.member_role),
         turns: Turns::new(config.iam_rate),
         findings: sqs.outbox(config.findings_queue_url),
+        ledger: ledger_table.clone(),
         source: Source {
             kind: Kind::Checks,
             dead_letters: sqs.dead_letters(config.users_dead_letter_queue_url, "worker"),
             redelivery: sqs.redelivery(config.users_queue_url),
-            run_records: LedgerTable::new(&sdk, config.ledger_table),
+            run_records: ledger_table,
             retry: config.retry,
             clock: WALL,
         },

@@ -18,7 +18,7 @@ use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::AccountId;
 use keynudge_core::ledger::Entry;
 use keynudge_core::messages::{Mode, Run};
-use keynudge_core::ports::{Book, Counts, Ledger, Owner, RunRecords, WriteFailed};
+use keynudge_core::ports::{Book, Counts, Ledger, LedgerReader, Owner, RunRecords, WriteFailed};
 use serde::Serialize;
 use serde_dynamo::{from_item, to_item};
 
@@ -48,7 +48,7 @@ impl LedgerTable {
     }
 }
 
-impl Ledger for LedgerTable {
+impl LedgerReader for LedgerTable {
     async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed> {
         let answer = self
             .client
@@ -62,7 +62,9 @@ impl Ledger for LedgerTable {
             .map_err(|error| call_failed(GET, error))?;
         answer.item.map_or_else(|| Ok(Entry::default()), |item| from_item(item).map_err(unreadable))
     }
+}
 
+impl Ledger for LedgerTable {
     async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed> {
         let mut item: Item = to_item(entry).map_err(|error| not_built(PUT, error))?;
         item.extend(entry_key(owner));

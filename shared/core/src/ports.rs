@@ -159,12 +159,16 @@ pub trait Redelivery {
     async fn delay(&self, receipt_handle: &str, delay: Duration) -> Result<(), CallFailed>;
 }
 
-/// Remembers who was told when. The rules are in [`crate::ledger`].
+/// Tells who was told when.
 #[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
-pub trait Ledger {
+pub trait LedgerReader {
     /// The owner's entry as it is now; the default where there is none.
     async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed>;
+}
 
+/// Remembers who was told when. The rules are in [`crate::ledger`].
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait Ledger: LedgerReader {
     /// Writes `entry` if it is the next revision of what is there.
     async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed>;
 }
@@ -190,6 +194,12 @@ pub enum Book {
 }
 
 impl Book {
+    /// The one that is kept while mails go to their owners, or while they are `redirected`.
+    #[must_use]
+    pub fn while_redirected(redirected: bool) -> Self {
+        if redirected { Self::Pilot } else { Self::Live }
+    }
+
     /// As mails name it in a tag.
     #[must_use]
     pub fn as_str(self) -> &'static str {

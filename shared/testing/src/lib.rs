@@ -19,9 +19,9 @@ use keynudge_core::ledger::Entry;
 use keynudge_core::mail::Mail;
 use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
-    AccountAliases, Counts, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore, Ledger, ListedUser,
-    Mailer, Organization, Outbox, Owner, Page, Redelivery, RunRecords, SendQuota, SendQuotas, UserDirectory,
-    UserPage, WriteFailed,
+    AccountAliases, Counts, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore, Ledger, LedgerReader,
+    ListedUser, Mailer, Organization, Outbox, Owner, Page, Redelivery, RunRecords, SendQuota, SendQuotas,
+    UserDirectory, UserPage, WriteFailed,
 };
 use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
@@ -410,7 +410,7 @@ impl MemoryLedger {
     }
 }
 
-impl Ledger for MemoryLedger {
+impl LedgerReader for MemoryLedger {
     async fn read(&self, owner: &Owner) -> Result<Entry, CallFailed> {
         self.wait().await;
         match (self.fate)(LedgerCall::Read) {
@@ -419,7 +419,9 @@ impl Ledger for MemoryLedger {
             Fate::AnswerLost => Err(failure(FailureClass::Retry)),
         }
     }
+}
 
+impl Ledger for MemoryLedger {
     async fn write(&self, owner: &Owner, entry: &Entry) -> Result<(), WriteFailed> {
         self.wait().await;
         let before = self.entry(owner);

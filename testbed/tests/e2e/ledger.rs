@@ -37,8 +37,14 @@ async fn an_owner_is_told_once_and_again_seven_days_later() {
     let parameters = Parameters::unpaced().with("AllowAsOf", "true");
     let deployment = deploy_with(&population, &parameters).await;
     let first = Utc::now();
+    let calls_about_tags = async || {
+        let calls = shared().await.iam.calls(deployment.aws.account());
+        usize::try_from(calls["ListUserTags"].answered).unwrap()
+    };
     for (days, told_again) in [(0, 0), (0, 0), (6, 0), (7, 1), (7, 1)] {
         run_as_of(&deployment, first + TimeDelta::days(days)).await;
+        let told = (1 + told_again) * population.owners.len();
+        assert_eq!(calls_about_tags().await, told, "on day {days}: only those who are told are asked about");
         let verdict = Verdict::on(&population, &mails(&deployment).await);
         let expected = (0, told_again * population.owners.len());
         assert_eq!((verdict.lost, verdict.duplicates), expected, "on day {days}: {verdict:?}");

@@ -6,7 +6,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessKeyId, ClaimId, RunId};
-use crate::messages::StaleKeys;
+use crate::keys::StaleKey;
+use crate::messages::{Run, StaleKeys};
 
 /// How many reminders an entry remembers, for people. The rules ask for the last one alone.
 pub const MAX_HISTORY: usize = 24;
@@ -138,11 +139,17 @@ impl Notice {
     /// What `finding` asks to tell.
     #[must_use]
     pub fn of(finding: &StaleKeys) -> Self {
+        Self::about(&finding.run, finding.stage, &finding.keys)
+    }
+
+    /// What a run has to tell about these keys.
+    #[must_use]
+    pub fn about(run: &Run, stage: u32, keys: &[StaleKey]) -> Self {
         Self {
-            run_id: finding.run.run_id.clone(),
-            as_of_date: finding.run.as_of.date_naive(),
-            stage: finding.stage,
-            key_ids: finding.keys.iter().map(|key| key.id.clone()).collect(),
+            run_id: run.run_id.clone(),
+            as_of_date: run.as_of.date_naive(),
+            stage,
+            key_ids: keys.iter().map(|key| key.id.clone()).collect(),
         }
     }
 
@@ -165,12 +172,18 @@ impl Claim {
 }
 
 impl Entry {
+    /// Whether the owner is to be told of `notice`, as far as what they were told before decides it. Once they are not, they
+    /// stay so: only a later notice may be due.
+    #[must_use]
+    pub fn is_due(&self, notice: &Notice, remind_every_days: NonZeroU32) -> bool {
+        self.history.first().is_none_or(|last| notice.is_due_after(&last.notice, remind_every_days))
+    }
+
     /// Asks for the right to tell the owner of `notice`. A claim whose lease ended is taken over, and counts as one
     /// unknown outcome: its holder may have died on either side of SES's answer.
     #[must_use]
     pub fn claim(&self, notice: &Notice, id: &ClaimId, now: DateTime<Utc>, rules: &LedgerRules) -> Claiming {
-        let last = self.history.first();
-        if last.is_some_and(|last| !notice.is_due_after(&last.notice, rules.remind_every_days)) {
+        if !self.is_due(notice, rules.remind_every_days) {
             return Claiming::NotDue;
         }
         match &self.claim {
