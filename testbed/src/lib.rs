@@ -42,6 +42,7 @@
 //! Who is mailed:
 //!
 //! * [`population`]: generated users, each with what must happen to them.
+//! * [`estate`]: the accounts they are in: one, or an organization.
 //! * [`emulator_iam`]: the same users in the emulator's own IAM.
 
 pub mod aws;
@@ -50,6 +51,7 @@ pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
 mod error;
+pub mod estate;
 pub mod faults;
 pub mod function_logs;
 pub mod functions;
