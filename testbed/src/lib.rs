@@ -31,6 +31,7 @@
 //!
 //! What it measures:
 //!
+//! * [`stage`]: Keynudge set up to be measured.
 //! * [`measurement`]: what benchmarks make of several runs.
 //! * [`charts`]: pictures of it.
 //!
@@ -73,6 +74,7 @@ pub mod share;
 pub mod simulated_iam;
 pub mod simulated_organization;
 pub mod simulated_ses;
+pub mod stage;
 pub mod venv;
 pub mod workspace;
 
