@@ -20,6 +20,7 @@
 //! * [`function_logs`]: what the functions printed, their metrics included.
 //! * [`processes`]: the emulator's and the functions' processes.
 //! * [`peak_memory`]: what the functions' processes needed.
+//! * [`processor_time`]: what all of them took.
 //!
 //! What goes wrong in it:
 //!
@@ -67,6 +68,7 @@ pub mod peak_memory;
 pub mod pipeline;
 pub mod population;
 pub mod processes;
+pub mod processor_time;
 mod query_server;
 mod run_directory;
 pub mod scenarios;
