@@ -3,6 +3,7 @@
 //! The emulator takes a 12-digit access key id as the account's root and does not verify its signature, so nothing is
 //! signed here, and each test has an account of its own on a shared emulator.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -246,6 +247,18 @@ impl Client {
         let call = Call::new("emulator", what);
         let url = format!("{}/_ministack/{what}?account={}", self.endpoint, self.account);
         let text = call.send(self.http.get(url)).await?;
+        serde_json::from_str(&text).map_err(|error| call.unreadable(&error))
+    }
+
+    /// How often each operation was asked for by whoever signs, which the functions do and this client does not. The
+    /// emulator counts that itself, of all accounts together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAnswer`] or [`Error::Unreadable`].
+    pub async fn signed_calls(&self) -> Result<BTreeMap<String, u64>> {
+        let call = Call::new("emulator", "calls");
+        let text = call.send(self.http.get(format!("{}/_testbed/calls", self.endpoint))).await?;
         serde_json::from_str(&text).map_err(|error| call.unreadable(&error))
     }
 

@@ -23,6 +23,8 @@ use crate::{Error, Result, workspace};
 
 const TEMPLATE_KEY: &str = "template.yaml";
 
+const MAPPINGS_PATH: &str = "/2015-03-31/event-source-mappings";
+
 const DEPLOY_TIMEOUT: Duration = Duration::from_mins(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -220,6 +222,24 @@ impl Deployment {
         name.ok_or_else(|| template_problem(format!("it makes no resource called {logical_id}")))
     }
 
+    /// Has a function be fed from its queue, or not.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the calls to Lambda answer.
+    pub async fn set_fed(&self, function: Function, is_fed: bool) -> Result<()> {
+        let name = self.outputs.function_name(function);
+        let answer = self.aws.rest(LIST_EVENT_SOURCE_MAPPINGS, MAPPINGS_PATH, None).await?;
+        for mapping in answer["EventSourceMappings"].as_array().into_iter().flatten() {
+            let is_its =
+                mapping["FunctionArn"].as_str().is_some_and(|arn| arn.rsplit(':').next() == Some(name));
+            let Some(id) = mapping["UUID"].as_str().filter(|_| is_its) else { continue };
+            let path = format!("{MAPPINGS_PATH}/{id}");
+            self.aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &path, Some(&json!({ "Enabled": is_fed }))).await?;
+        }
+        Ok(())
+    }
+
     /// Starts a run, through the schedule: it is given a time that has passed, so that it fires at the emulator's next
     /// look, and never again. `as_of` stands in for the scheduled time, which the emulator does not fill in.
     ///
@@ -381,14 +401,13 @@ async fn wait_for(aws: &Client, what: &str, name: &str) -> Result<Stack> {
 /// `CloudFormation` makes a number of a parameter where a number belongs. The emulator leaves it a string, and its poller
 /// then fails on `MaximumConcurrency`.
 async fn correct_event_source_mappings(aws: &Client) -> Result<()> {
-    const PATH: &str = "/2015-03-31/event-source-mappings";
-    let answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, PATH, None).await?;
+    let answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, MAPPINGS_PATH, None).await?;
     for mapping in answer["EventSourceMappings"].as_array().into_iter().flatten() {
         let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"];
         let number: Option<u32> = concurrency.as_str().and_then(|text| text.parse().ok());
         let (Some(number), Some(id)) = (number, mapping["UUID"].as_str()) else { continue };
         let correction = json!({ "ScalingConfig": { "MaximumConcurrency": number } });
-        aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &format!("{PATH}/{id}"), Some(&correction)).await?;
+        aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &format!("{MAPPINGS_PATH}/{id}"), Some(&correction)).await?;
     }
     Ok(())
 }

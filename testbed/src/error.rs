@@ -145,6 +145,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A picture could not be drawn.
+    #[error("drawing a picture: {0}")]
+    Picture(String),
     /// A file could not be read or written.
     #[error("{what} {}", path.display())]
     File {

@@ -84,6 +84,13 @@ impl Profile {
         }
     }
 
+    fn arguments_for_idle(self) -> &'static [&'static str] {
+        match self {
+            Self::Release => &["build", "--locked", "--release", "-p", "keynudge-idle"],
+            Self::Test => self.arguments(),
+        }
+    }
+
     /// Of 9. Without optimisation, packing well takes longer than all the tests.
     fn compression_level(self) -> i64 {
         match self {
@@ -107,10 +114,25 @@ impl Packages {
     ///
     /// [`Error::Build`] if cargo fails, [`Error::File`] if a binary cannot be packed.
     pub async fn build(profile: Profile) -> Result<Self> {
-        let executables = build(profile).await?;
+        let executables = build(profile.arguments()).await?;
         let packed = Function::ALL.map(|function| pack_in_background(function, &executables, profile));
         let functions = future::try_join_all(packed).await?.into_iter().collect();
         Ok(Self { functions, executables })
+    }
+
+    /// The same, with a function in the worker's place that takes whatever its queue hands it, and does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Build`] if cargo fails, [`Error::File`] if the binary cannot be packed.
+    pub async fn with_idle_worker(&self, profile: Profile) -> Result<Self> {
+        let executables = build(profile.arguments_for_idle()).await?;
+        let executable = executable(&executables, "idle")?;
+        let zip =
+            pack(executable, profile.compression_level()).map_err(Error::file("packing", executable))?;
+        let mut packages = self.clone();
+        packages.functions.insert(Function::Worker, zip);
+        Ok(packages)
     }
 
     /// The operators' tool, built along with them by [`Profile::Test`].
@@ -119,11 +141,7 @@ impl Packages {
     ///
     /// [`Error::Build`] if it was not built.
     pub fn operators_tool(&self) -> Result<&Path> {
-        let tool = self.executables.get("keynudge").map(PathBuf::as_path);
-        tool.ok_or_else(|| Error::Build {
-            arguments: String::new(),
-            detail: "it made no keynudge".to_owned(),
-        })
+        executable(&self.executables, "keynudge")
     }
 
     /// One function's zip.
@@ -134,8 +152,7 @@ impl Packages {
 }
 
 /// Runs cargo, and finds the executables in what it says.
-async fn build(profile: Profile) -> Result<HashMap<String, PathBuf>> {
-    let arguments = profile.arguments();
+async fn build(arguments: &[&str]) -> Result<HashMap<String, PathBuf>> {
     let failed = |detail: String| Error::Build { arguments: arguments.join(" "), detail };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -156,6 +173,14 @@ async fn build(profile: Profile) -> Result<HashMap<String, PathBuf>> {
         return Err(failed(output.status.to_string()));
     }
     Ok(executables(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn executable<'a>(executables: &'a HashMap<String, PathBuf>, name: &str) -> Result<&'a Path> {
+    let executable = executables.get(name).map(PathBuf::as_path);
+    executable.ok_or_else(|| Error::Build {
+        arguments: "build".to_owned(),
+        detail: format!("it made no binary called {name}"),
+    })
 }
 
 fn is_about_this_package(variable: &OsStr) -> bool {
@@ -195,12 +220,9 @@ async fn pack_in_background(
     executables: &HashMap<String, PathBuf>,
     profile: Profile,
 ) -> Result<(Function, Vec<u8>)> {
-    let executable = executables.get(function.binary()).ok_or_else(|| Error::Build {
-        arguments: profile.arguments().join(" "),
-        detail: format!("it made no binary called {}", function.binary()),
-    })?;
+    let executable = executable(executables, function.binary())?;
     let packed = tokio::task::spawn_blocking({
-        let executable = executable.clone();
+        let executable = executable.to_path_buf();
         move || pack(&executable, profile.compression_level())
     });
     let packed = packed.await.unwrap_or_else(|panic| Err(panic.into()));

@@ -20,6 +20,7 @@
 //! * [`function_logs`]: what the functions printed, their metrics included.
 //! * [`processes`]: the emulator's and the functions' processes.
 //! * [`peak_memory`]: what the functions' processes needed.
+//! * [`processor_time`]: what all of them took.
 //!
 //! What goes wrong in it:
 //!
@@ -31,6 +32,7 @@
 //!
 //! What it measures:
 //!
+//! * [`stage`]: Keynudge set up to be measured.
 //! * [`measurement`]: what benchmarks make of several runs.
 //! * [`charts`]: pictures of it.
 //!
@@ -42,6 +44,7 @@
 //! Who is mailed:
 //!
 //! * [`population`]: generated users, each with what must happen to them.
+//! * [`estate`]: the accounts they are in: one, or an organization.
 //! * [`emulator_iam`]: the same users in the emulator's own IAM.
 
 pub mod aws;
@@ -50,6 +53,7 @@ pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
 mod error;
+pub mod estate;
 pub mod faults;
 pub mod function_logs;
 pub mod functions;
@@ -64,6 +68,7 @@ pub mod peak_memory;
 pub mod pipeline;
 pub mod population;
 pub mod processes;
+pub mod processor_time;
 mod query_server;
 mod run_directory;
 pub mod scenarios;
@@ -71,6 +76,7 @@ pub mod share;
 pub mod simulated_iam;
 pub mod simulated_organization;
 pub mod simulated_ses;
+pub mod stage;
 pub mod venv;
 pub mod workspace;
 

@@ -4,7 +4,6 @@
 //! what was mailed. It knows what had to be mailed, and fails if anything else was.
 
 mod age_chart;
-mod estate;
 mod options;
 mod page;
 mod progress;

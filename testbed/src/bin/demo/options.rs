@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use keynudge_testbed::estate::{Plan, USERS_PER_ACCOUNT_MAX};
 use keynudge_testbed::share::Share;
 use keynudge_testbed::{functions, workspace};
 
@@ -126,6 +127,18 @@ impl Options {
         self.stale.of(self.users)
     }
 
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            accounts: self.accounts,
+            users: self.users,
+            stale: self.stale_owners(),
+            seed: self.seed,
+            denied: self.denied,
+            throttled: self.throttled,
+            throttled_rate: self.throttled_rate,
+        }
+    }
+
     pub(crate) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
     }
@@ -142,8 +155,6 @@ impl Options {
     }
 }
 
-/// An account holds no more users than this, and IAM raises that quota for nobody.
-const USERS_PER_ACCOUNT_MAX: usize = 5_000;
 /// More than the testbed is for.
 const USERS_MAX: usize = 100_000;
 

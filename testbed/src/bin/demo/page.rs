@@ -13,8 +13,8 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::age_chart::AgeChart;
-use crate::estate::Kind;
 use crate::report::Report;
+use keynudge_testbed::estate::Kind;
 
 /// Its name tells the template engine that everything in it is to be escaped for HTML.
 const TEMPLATE_NAME: &str = "demo.html";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{DecimalBytes, HumanCount};
+use keynudge_testbed::estate::{Estate, Estates, Kind};
 use keynudge_testbed::function_logs::Metrics;
 use keynudge_testbed::functions::{Function, Packages};
 use keynudge_testbed::outbox::{Mail, Verdict};
@@ -13,8 +14,6 @@ use keynudge_testbed::peak_memory::PeakMemory;
 use keynudge_testbed::pipeline::Ran;
 use keynudge_testbed::population::{Population, Totals};
 use serde::Serialize;
-
-use crate::estate::{Estate, Estates, Kind};
 
 /// What `--json` prints, in this order.
 ///
@@ -69,7 +68,7 @@ impl Observed {
 
     /// The same for all accounts that are nothing special.
     fn ordinary_seconds(&self, estates: &Estates) -> f64 {
-        let ordinary = estates.0.iter().filter(|estate| estate.kind == Kind::Ordinary);
+        let ordinary = estates.all.iter().filter(|estate| estate.kind == Kind::Ordinary);
         ordinary.filter_map(|estate| self.seconds_of(estate)).fold(0.0, f64::max)
     }
 }
@@ -121,7 +120,7 @@ impl Report {
             dead_letters: observed.dead_letters,
             duplicates: verdict.duplicates,
             wall_s: rounded(observed.ran.took),
-            accounts: estates.0.len(),
+            accounts: estates.all.len(),
             accounts_denied: observed.accounts_denied,
             wall_ordinary_s: observed.ordinary_seconds(estates),
         };
@@ -238,14 +237,14 @@ fn by_account(observed: &Observed, estates: &Estates) -> Vec<AccountFigures> {
         return Vec::new();
     }
     let account_of_key = estates.account_of_key();
-    let mut mails = vec![0; estates.0.len()];
+    let mut mails = vec![0; estates.all.len()];
     for mail in &observed.mails {
         let account = mail.key_ids().into_iter().find_map(|key| account_of_key.get(key));
         if let Some(account) = account {
             mails[*account] += 1;
         }
     }
-    let figures = estates.0.iter().zip(mails).map(|(estate, mails)| AccountFigures {
+    let figures = estates.all.iter().zip(mails).map(|(estate, mails)| AccountFigures {
         id: estate.account.to_string(),
         name: estate.name.clone(),
         alias: estate.alias.clone(),

@@ -8,6 +8,7 @@ use keynudge_testbed::aws::Client;
 use keynudge_testbed::deployment::{Deployment, Parameters};
 use keynudge_testbed::emulator::{self, Emulator};
 use keynudge_testbed::emulator_iam;
+use keynudge_testbed::estate::Estates;
 use keynudge_testbed::functions::Packages;
 use keynudge_testbed::outbox;
 use keynudge_testbed::peak_memory::PeakMemory;
@@ -16,7 +17,6 @@ use keynudge_testbed::population::{Population, Setting};
 use keynudge_testbed::simulated_iam::{self, SimulatedIam};
 use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 
-use crate::estate::Estates;
 use crate::options::{Iam, Options};
 use crate::page;
 use crate::progress::Progress;
@@ -33,7 +33,8 @@ pub(crate) struct Finished {
 pub(crate) async fn run(options: &Options) -> Result<Finished> {
     let progress = Progress::new();
     let setting = Setting { everybody: options.iam == Iam::Emulator, ..Setting::default() };
-    let estates = Estates::of(options, &setting);
+    let estates =
+        Estates::of(&options.plan(), |users, stale, seed| Population::typical(&setting, users, stale, seed));
     // Before the build, which may take minutes: a missing Python or a busy port is known at once.
     let (emulator, estates) = start(options, estates, &progress).await?;
     let packages = build(options, &progress).await?;
@@ -44,7 +45,7 @@ pub(crate) async fn run(options: &Options) -> Result<Finished> {
     let deployment = Deployment::create(aws, &packages, &parameters).await?;
     progress.step("waiting for the schedule, which fires every ten seconds");
     let population = estates.population();
-    let observed = observe(&deployment, &estates, &population, options, &progress).await?;
+    let observed = observe(&deployment, &estates, &population, &progress).await?;
     progress.finish();
 
     let report = Report::new(&observed, &estates, &population, &packages);
@@ -75,7 +76,7 @@ async fn start(options: &Options, mut estates: Estates, progress: &Progress) -> 
         Iam::Simulated => {
             let iam_options = simulated_iam::Options { latency: options.latency(), ..Default::default() };
             let iam = SimulatedIam::start(&iam_options)?;
-            estates.furnish(&iam, options);
+            estates.furnish(&iam);
             let iam = emulator::Iam::At(iam.endpoint());
             let emulator_options = emulator::Options { iam, ..emulator_options };
             Emulator::start(&emulator_options, &report).await?
@@ -83,7 +84,7 @@ async fn start(options: &Options, mut estates: Estates, progress: &Progress) -> 
         Iam::Emulator => {
             let emulator = Emulator::start(&emulator_options, &report).await?;
             let aws = Client::new(emulator.endpoint(), estates.home().clone());
-            let population = &mut estates.0[0].population;
+            let population = &mut estates.all[0].population;
             *population = create_users(&aws, population.clone(), progress).await?;
             progress.step("giving the keys their ages");
             let mut iam_state = emulator.stop().await?;
@@ -123,7 +124,6 @@ async fn observe(
     deployment: &Deployment,
     estates: &Estates,
     population: &Population,
-    options: &Options,
     progress: &Progress,
 ) -> Result<Observed> {
     let to_check = population.totals().checked as u64;
@@ -132,8 +132,8 @@ async fn observe(
         progress.run(&now, to_check);
         peak_memory.sample(deployment.aws.endpoint(), &deployment.outputs);
     };
-    let run = Run { accounts: estates.0.len(), ..Run::default() };
-    let ran = deployment.run_as(run, estates.patience(options), on_progress).await?;
+    let run = Run { accounts: estates.all.len(), ..Run::default() };
+    let ran = deployment.run_as(run, estates.patience(), on_progress).await?;
     progress.step("collecting what came of it");
     Ok(Observed {
         mails: outbox::mails(&deployment.aws).await?,

@@ -1,21 +1,23 @@
-//! The demo's accounts: one, or an organization of many.
+//! The accounts that Keynudge looks after: one, or an organization of many.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use keynudge_testbed::aws::Account;
-use keynudge_testbed::deployment::Parameters;
-use keynudge_testbed::pipeline::Patience;
-use keynudge_testbed::population::{Population, Setting};
-use keynudge_testbed::simulated_iam::account::{Role, Settings};
-use keynudge_testbed::simulated_iam::{SimulatedIam, TokenBucket};
-use keynudge_testbed::simulated_organization::{Member, Organization};
+use crate::aws::Account;
+use crate::deployment::Parameters;
+use crate::pipeline::Patience;
+use crate::population::Population;
+use crate::simulated_iam::account::{Role, Settings};
+use crate::simulated_iam::{SimulatedIam, TokenBucket};
+use crate::simulated_organization::{Member, Organization};
 
-use crate::options::Options;
+/// An account holds no more users than this, and IAM raises that quota for nobody.
+pub const USERS_PER_ACCOUNT_MAX: usize = 5_000;
 
 /// The role Keynudge finds in the other accounts, and what it has to know to get it.
 const ROLE: &str = "keynudge-member";
-const EXTERNAL_ID: &str = "keynudge-demo";
+const EXTERNAL_ID: &str = "keynudge-testbed";
 
 /// What the accounts are called, again and again with another number.
 const TEAMS: [&str; 6] = ["Payments", "Data platform", "Mobile", "Search", "Logistics", "Customer care"];
@@ -28,9 +30,37 @@ const USERS_PER_SECOND_MIN: u32 = 20;
 /// Who is held back by an account's few calls is seen to move all the same; the rest is for slow machines.
 const STANDSTILL: Duration = Duration::from_mins(5);
 
+/// What accounts to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How many there are.
+    pub accounts: u32,
+    /// How many users are in them.
+    pub users: usize,
+    /// How many of the users are owners of a stale key.
+    pub stale: usize,
+    /// Makes other users, if it is another number.
+    pub seed: u64,
+    /// How many of the accounts do not let Keynudge in.
+    pub denied: u32,
+    /// How many of the accounts allow few calls.
+    pub throttled: u32,
+    /// How many calls a second those allow.
+    pub throttled_rate: NonZeroU32,
+}
+
+impl Plan {
+    /// Accounts that are nothing special.
+    #[must_use]
+    pub fn ordinary(accounts: u32, users: usize, stale: usize) -> Self {
+        Self { accounts, users, stale, seed: 1, denied: 0, throttled: 0, throttled_rate: NonZeroU32::MIN }
+    }
+}
+
 /// How an account treats Keynudge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// As it should.
     Ordinary,
     /// It allows few calls.
     Throttled,
@@ -39,61 +69,79 @@ pub(crate) enum Kind {
 }
 
 /// One account.
-pub(crate) struct Estate {
-    pub(crate) account: Account,
+#[derive(Clone, Debug)]
+pub struct Estate {
+    /// Its number.
+    pub account: Account,
     /// What the organization calls it.
-    pub(crate) name: String,
+    pub name: String,
     /// What its administrators call it; half of the accounts have that.
-    pub(crate) alias: Option<String>,
-    pub(crate) kind: Kind,
-    pub(crate) population: Population,
+    pub alias: Option<String>,
+    /// How it treats Keynudge.
+    pub kind: Kind,
+    /// Its users.
+    pub population: Population,
 }
 
 /// All accounts. Keynudge is in the first.
-pub(crate) struct Estates(pub(crate) Vec<Estate>);
+#[derive(Clone, Debug)]
+pub struct Estates {
+    /// All of them.
+    pub all: Vec<Estate>,
+    throttled_rate: NonZeroU32,
+}
 
 impl Estates {
-    /// Users and owners of stale keys are evenly split. The last accounts are those that are denied or throttled.
-    pub(crate) fn of(options: &Options, setting: &Setting) -> Self {
-        let count = options.accounts as usize;
+    /// Users and owners of stale keys are evenly split. The last accounts are those that are denied or throttled. The users
+    /// of each are made by `population`, which takes how many there are, how many of them are owners of stale keys, and a
+    /// seed.
+    pub fn of(plan: &Plan, population: impl Fn(usize, usize, u64) -> Population) -> Self {
+        let count = plan.accounts as usize;
         let part = |of: usize, at: usize| of * (at + 1) / count - of * at / count;
-        let estates = (1..=options.accounts).zip(0..).map(|(n, at)| {
-            let users = part(options.users, at);
-            let stale = part(options.stale_owners(), at).min(users);
+        let estates = (1..=plan.accounts).zip(0..).map(|(n, at)| {
+            let users = part(plan.users, at);
+            let stale = part(plan.stale, at).min(users);
             let name = name(at);
             Estate {
                 account: Account::nth(n),
                 alias: (at % 2 == 0).then(|| name.to_lowercase().replace(' ', "-")),
                 name,
-                kind: kind(options, options.accounts - n),
-                population: Population::typical(setting, users, stale, options.seed.wrapping_add(at as u64)),
+                kind: kind(plan, plan.accounts - n),
+                population: population(users, stale, plan.seed.wrapping_add(at as u64)),
             }
         });
-        Self(estates.collect())
+        Self { all: estates.collect(), throttled_rate: plan.throttled_rate }
     }
 
-    pub(crate) fn is_organization(&self) -> bool {
-        self.0.len() > 1
+    /// Whether there is more than one.
+    #[must_use]
+    pub fn is_organization(&self) -> bool {
+        self.all.len() > 1
     }
 
     /// The account Keynudge is deployed into.
-    pub(crate) fn home(&self) -> &Account {
-        &self.0[0].account
+    #[must_use]
+    pub fn home(&self) -> &Account {
+        &self.all[0].account
     }
 
     /// The users of those accounts that let Keynudge in: whoever else is mailed is mailed by mistake.
-    pub(crate) fn population(&self) -> Population {
-        let admitted = self.0.iter().filter(|estate| estate.kind != Kind::Denied);
+    #[must_use]
+    pub fn population(&self) -> Population {
+        let admitted = self.all.iter().filter(|estate| estate.kind != Kind::Denied);
         Population::union(admitted.map(|estate| &estate.population))
     }
 
-    pub(crate) fn count(&self, kind: Kind) -> usize {
-        self.0.iter().filter(|estate| estate.kind == kind).count()
+    /// How many are of this kind.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        self.all.iter().filter(|estate| estate.kind == kind).count()
     }
 
     /// By key, the position of its account.
-    pub(crate) fn account_of_key(&self) -> BTreeMap<&str, usize> {
-        let keys = self.0.iter().enumerate().flat_map(|(at, estate)| {
+    #[must_use]
+    pub fn account_of_key(&self) -> BTreeMap<&str, usize> {
+        let keys = self.all.iter().enumerate().flat_map(|(at, estate)| {
             let keys = estate.population.keys();
             keys.map(move |key| (key.id.as_str(), at))
         });
@@ -101,21 +149,21 @@ impl Estates {
     }
 
     /// Has the simulated IAM, STS and Organizations know them.
-    pub(crate) fn furnish(&self, iam: &SimulatedIam, options: &Options) {
-        for estate in &self.0 {
+    pub fn furnish(&self, iam: &SimulatedIam) {
+        for estate in &self.all {
             iam.set_users(&estate.account, estate.population.users());
             if self.is_organization() {
-                iam.set_account(&estate.account, self.settings(estate, options));
+                iam.set_account(&estate.account, self.settings(estate));
             }
         }
         if self.is_organization() {
-            let members = self.0.iter().map(|estate| Member::new(estate.account.clone(), &estate.name));
+            let members = self.all.iter().map(|estate| Member::new(estate.account.clone(), &estate.name));
             iam.add_organization(Organization::of(members.collect()));
         }
     }
 
-    fn settings(&self, estate: &Estate, options: &Options) -> Settings {
-        let rate = options.throttled_rate;
+    fn settings(&self, estate: &Estate) -> Settings {
+        let rate = self.throttled_rate;
         let role = || Role {
             name: ROLE.to_owned(),
             external_id: Some(EXTERNAL_ID.to_owned()),
@@ -129,7 +177,8 @@ impl Estates {
     }
 
     /// Has Keynudge look after them.
-    pub(crate) fn parameters(&self, parameters: Parameters) -> Parameters {
+    #[must_use]
+    pub fn parameters(&self, parameters: Parameters) -> Parameters {
         if !self.is_organization() {
             return parameters;
         }
@@ -140,24 +189,25 @@ impl Estates {
     }
 
     /// How long a run of them may take.
-    pub(crate) fn patience(&self, options: &Options) -> Patience {
+    #[must_use]
+    pub fn patience(&self) -> Patience {
         let usual = Patience::default();
         if !self.is_organization() {
             return usual;
         }
         let users = |population: &Population| u32::try_from(population.owners.len()).unwrap_or(u32::MAX);
-        let most = |estate: &Estate| users(&estate.population) * CALLS_PER_USER / options.throttled_rate;
-        let throttled = self.0.iter().filter(|estate| estate.kind == Kind::Throttled).map(most).max();
+        let most = |estate: &Estate| users(&estate.population) * CALLS_PER_USER / self.throttled_rate;
+        let throttled = self.all.iter().filter(|estate| estate.kind == Kind::Throttled).map(most).max();
         let seconds = users(&self.population()) / USERS_PER_SECOND_MIN + throttled.unwrap_or_default();
         Patience { overall: usual.overall + Duration::from_secs(seconds.into()), standstill: STANDSTILL }
     }
 }
 
 /// What the account is that has so many behind it.
-fn kind(options: &Options, behind: u32) -> Kind {
-    if behind < options.denied {
+fn kind(plan: &Plan, behind: u32) -> Kind {
+    if behind < plan.denied {
         Kind::Denied
-    } else if behind < options.denied + options.throttled {
+    } else if behind < plan.denied + plan.throttled {
         Kind::Throttled
     } else {
         Kind::Ordinary
@@ -176,18 +226,16 @@ fn name(at: usize) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::Parser;
-
     use super::*;
+    use crate::population::Setting;
 
-    fn estates(arguments: &[&str]) -> Estates {
-        let options = Options::try_parse_from([&["demo"], arguments].concat()).unwrap();
-        Estates::of(&options, &Setting::default())
+    fn estates(plan: Plan) -> Estates {
+        Estates::of(&plan, |users, stale, seed| Population::typical(&Setting::default(), users, stale, seed))
     }
 
     #[test]
     fn users_are_evenly_split_and_nobody_is_left_over() {
-        let Estates(all) = estates(&["--accounts", "7", "--users", "1000", "--stale", "95"]);
+        let Estates { all, .. } = estates(Plan::ordinary(7, 1_000, 95));
         let users: Vec<usize> = all.iter().map(|estate| estate.population.owners.len()).collect();
         assert_eq!(users.iter().sum::<usize>(), 1000);
         assert!(users.iter().all(|users| (142..=143).contains(users)), "{users:?}");
@@ -198,15 +246,15 @@ mod tests {
     #[test]
     fn the_last_accounts_are_the_denied_and_the_throttled_ones() {
         use Kind::{Denied, Ordinary, Throttled};
-        let all = estates(&["--accounts", "5", "--users", "50", "--denied", "1", "--throttled", "2"]);
-        let kinds: Vec<Kind> = all.0.iter().map(|estate| estate.kind).collect();
+        let all = estates(Plan { denied: 1, throttled: 2, ..Plan::ordinary(5, 50, 5) });
+        let kinds: Vec<Kind> = all.all.iter().map(|estate| estate.kind).collect();
         assert_eq!(kinds, [Ordinary, Ordinary, Throttled, Throttled, Denied]);
         assert_eq!(all.population().owners.len(), 40);
     }
 
     #[test]
     fn accounts_have_names_of_their_own_and_users_keys_of_their_own() {
-        let Estates(all) = estates(&["--accounts", "100", "--users", "1000"]);
+        let Estates { all, .. } = estates(Plan::ordinary(100, 1_000, 100));
         assert_eq!(all.iter().map(|estate| &estate.name).collect::<BTreeSet<_>>().len(), 100);
         let keys: Vec<&str> = all.iter().flat_map(|one| one.population.keys()).map(|key| &*key.id).collect();
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
