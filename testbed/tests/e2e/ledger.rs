@@ -87,8 +87,12 @@ impl RunRecord<'_> {
 
     /// Nobody is missing between one step and the next.
     fn assert_adds_up(&self) {
-        let skipped =
-            ["UsersSkippedNeverSignedIn", "UsersSkippedOutsidePath", "UsersSkippedTooYoung", "UsersUnreadable"];
+        let skipped = [
+            "UsersSkippedNeverSignedIn",
+            "UsersSkippedOutsidePath",
+            "UsersSkippedTooYoung",
+            "UsersUnreadable",
+        ];
         let after_listing = [&skipped[..], &["UsersEnqueued"]].concat();
         let after_checking = ["MailsSent", "MailsNotDue", "MailsFailed", "WithoutContact", "Exempt"];
         assert_eq!(self.sum(&["UsersListed"]), self.sum(&after_listing), "{}", self.0);
