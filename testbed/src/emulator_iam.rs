@@ -1,6 +1,6 @@
 //! A population in the emulator's own IAM.
 //!
-//! It is made over IAM's API, which gives users and keys ids of their own choosing, and makes every key now. So that the
+//! It is made over IAM's API, which gives users and keys ids of their own choosing, and makes them all now. So that the
 //! same users are there with the same ages, the emulator is stopped then, the dates are changed in the state it leaves,
 //! and it is started again from there. It never knows when a key or a password was last used.
 
@@ -75,26 +75,36 @@ async fn tag_user(aws: &Client, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// Gives the keys in a stopped emulator's state the ages they have in the population.
+/// Gives the users and keys in a stopped emulator's state the ages they have in the population.
 ///
 /// # Errors
 ///
 /// [`Error::Unreadable`] if the state is not as this version of the emulator writes it.
-pub fn age_keys(state: &mut IamState, population: &Population) -> Result<()> {
-    let created_at: HashMap<&str, DateTime<Utc>> =
-        population.keys().map(|key| (key.id.as_str(), key.created_at)).collect();
-    let IamState(content) = state;
-    let stored = content.pointer_mut("/payload/access_keys/data").and_then(Value::as_object_mut);
-    let stored = stored.ok_or_else(|| unreadable("it has no access keys"))?;
-    let mut aged = 0;
-    for key in stored.values_mut() {
-        if let Some(at) = key["AccessKeyId"].as_str().and_then(|id| created_at.get(id)) {
-            key["CreateDate"] = json!(at.to_rfc3339_opts(SecondsFormat::Secs, true));
-            aged += 1;
+pub fn set_ages(state: &mut IamState, population: &Population) -> Result<()> {
+    let keys = population.keys().map(|key| (key.id.as_str(), key.created_at));
+    set_dates(state, "access_keys", "AccessKeyId", &keys.collect())?;
+    let users = population.owners.iter().map(|owner| (owner.user.id.as_str(), owner.user.created_at));
+    set_dates(state, "users", "UserId", &users.collect())
+}
+
+/// Has what is stored under `kind` made when `created_at` says, by what it has as `id`.
+fn set_dates(
+    IamState(content): &mut IamState,
+    kind: &str,
+    id: &str,
+    created_at: &HashMap<&str, DateTime<Utc>>,
+) -> Result<()> {
+    let stored = content.pointer_mut(&format!("/payload/{kind}/data")).and_then(Value::as_object_mut);
+    let stored = stored.ok_or_else(|| unreadable(&format!("it has no {kind}")))?;
+    let mut dated = 0;
+    for entry in stored.values_mut() {
+        if let Some(at) = entry[id].as_str().and_then(|id| created_at.get(id)) {
+            entry["CreateDate"] = json!(at.to_rfc3339_opts(SecondsFormat::Secs, true));
+            dated += 1;
         }
     }
-    if aged != created_at.len() {
-        return Err(unreadable(&format!("{aged} of {} keys are in it", created_at.len())));
+    if dated != created_at.len() {
+        return Err(unreadable(&format!("{dated} of {} {kind} are in it", created_at.len())));
     }
     Ok(())
 }

@@ -173,6 +173,7 @@ impl Estates {
             role: (estate.kind != Kind::Denied).then(role),
             limit: (estate.kind == Kind::Throttled).then_some(TokenBucket { rate, burst: rate }),
             alias: estate.alias.clone(),
+            ..Settings::default()
         }
     }
 

@@ -11,7 +11,7 @@ mod user;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use fastrand::Rng;
 
 use crate::simulated_iam::directory::{AccessKey, User};
@@ -60,6 +60,8 @@ pub enum Expectation {
     NeverSignedIn,
     /// Not checked: outside the path prefix.
     OutsidePath,
+    /// Not checked: younger than a stale key.
+    TooYoung,
 }
 
 /// A user, and what must happen to it.
@@ -98,7 +100,7 @@ pub struct Population {
 pub struct Totals {
     /// All users.
     pub users: usize,
-    /// Those who are in the audience, and so are checked.
+    /// Those who are in the audience and old enough, and so are checked.
     pub checked: usize,
     /// Checked, with a stale key: to mail, without contact or exempt.
     pub stale_owners: usize,
@@ -112,6 +114,8 @@ pub struct Totals {
     pub never_signed_in: usize,
     /// Not checked: outside the path prefix.
     pub outside_path: usize,
+    /// Not checked: younger than a stale key.
+    pub too_young: usize,
 }
 
 impl Population {
@@ -146,11 +150,7 @@ impl Population {
         profiles.resize(users, Profile::with(Keys::Fresh).reached_by(Contact::Tag));
         rng.shuffle(&mut profiles);
         let setting = Setting { everybody: true, ..Setting::default() };
-        let mut population = Self::of(&setting, profiles, rng);
-        for owner in &mut population.owners {
-            owner.user.created_at -= TimeDelta::days(setting.alert_after_days);
-        }
-        population
+        Self::of(&setting, profiles, rng)
     }
 
     /// Every kind of user the generator knows, equally often.
@@ -220,9 +220,11 @@ impl Population {
                 Expectation::NotStale => {}
                 Expectation::NeverSignedIn => totals.never_signed_in += 1,
                 Expectation::OutsidePath => totals.outside_path += 1,
+                Expectation::TooYoung => totals.too_young += 1,
             }
         }
-        totals.checked = totals.users - totals.never_signed_in - totals.outside_path;
+        let skipped = totals.never_signed_in + totals.outside_path + totals.too_young;
+        totals.checked = totals.users - skipped;
         totals.stale_owners = totals.mails + totals.without_contact + totals.exempt;
         totals
     }

@@ -98,13 +98,16 @@ fn each_function_has_the_time_that_it_asks_for_before_it_starts_a_record() {
     let template = file("infra/template.yaml");
     let time_to_answer = constant_seconds("shared/lambda/src/records.rs", "TIME_TO_ANSWER");
     let page = constant_seconds("functions/producer/src/handler.rs", "TIME_FOR_A_PAGE");
+    let report = constant_seconds("functions/producer/src/report.rs", "TIME_FOR_THE_REPORT");
+    let scan = constant_seconds("functions/producer/src/report.rs", "TIME_FOR_THE_SCAN");
     let user = constant_seconds("functions/worker/src/handler.rs", "TIME_FOR_ONE_USER");
     let ledger = constant_seconds("functions/notifier/src/handler.rs", "TIME_FOR_THE_LEDGER");
     let event = constant_seconds("functions/feedback/src/handler.rs", "TIME_FOR_THE_LEDGER");
     for column in COLUMNS {
         let durations = durations(&template, column);
         for (timeout, needed) in [
-            ("ProducerTimeout", page),
+            // Whatever becomes of the report.
+            ("ProducerTimeout", page.max(scan)),
             ("WorkerTimeout", user),
             ("NotifierTimeout", time_to_answer + ledger + durations["SesAttemptTimeout"]),
             ("FeedbackTimeout", time_to_answer + event),
@@ -112,6 +115,7 @@ fn each_function_has_the_time_that_it_asks_for_before_it_starts_a_record() {
             assert!(needed < durations[timeout], "{column}: {timeout} leaves no time for a record");
         }
     }
+    assert!(report + scan < durations(&template, "production")["ProducerTimeout"]);
 }
 
 #[test]
@@ -256,19 +260,41 @@ fn the_role_in_other_accounts_may_do_what_is_asked_of_it_and_nothing_else() {
     let of_role = statements(&template, "MemberRole");
     let granted: Vec<&str> = of_role.iter().flat_map(|statement| statement.actions.clone()).collect();
     let granted_once: BTreeSet<String> = granted.iter().map(|action| (*action).to_owned()).collect();
-    assert_eq!((granted_once, granted.len()), (calls("shared/aws/src/iam.rs"), 5));
+    assert_eq!((granted_once, granted.len()), (calls("shared/aws/src/iam.rs"), 7));
 
     for Statement { only_if, actions, lines } in &of_role {
-        let of_account = ["iam:ListUsers", "iam:ListAccountAliases"].contains(&actions[0]);
+        let of_users = actions.contains(&"iam:ListAccessKeys");
         let users = "Resource: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:user/*";
-        assert_eq!(lines.last(), Some(&if of_account { "Resource: \"*\"" } else { users }), "{actions:?}");
-        assert_eq!((lines[1], *only_if), ("Effect: Allow", None));
+        assert_eq!(lines.last(), Some(&if of_users { users } else { "Resource: \"*\"" }), "{actions:?}");
+        let condition = (*actions == CREDENTIAL_REPORT).then_some("ReadsCredentialReports");
+        assert_eq!((lines[1], *only_if), ("Effect: Allow", condition));
     }
     let own = file("infra/template.yaml");
     let at_home = ["ProducerRole", "WorkerRole"].into_iter().flat_map(|role| statements(&own, role));
     let at_home = at_home.flat_map(|statement| statement.actions).filter(|action| action.starts_with("iam:"));
     let (at_home, granted): (BTreeSet<_>, BTreeSet<_>) = (at_home.collect(), granted.into_iter().collect());
     assert_eq!(at_home, granted, "the functions may do the same at home");
+}
+
+const CREDENTIAL_REPORT: [&str; 2] = ["iam:GenerateCredentialReport", "iam:GetCredentialReport"];
+
+#[test]
+fn the_credential_report_is_granted_where_it_filters_users_and_by_default_nowhere() {
+    for (path, role) in [("infra/template.yaml", "ProducerRole"), ("infra/member-role.yaml", "MemberRole")] {
+        let template = file(path);
+        let about_report = statements(&template, role).into_iter().find(|it| it.actions == CREDENTIAL_REPORT);
+        assert_eq!(about_report.unwrap().only_if, Some("ReadsCredentialReports"), "{path}");
+        let condition = "  ReadsCredentialReports: !Equals [!Ref UserFilter, credential-report]";
+        assert!(template.lines().any(|line| line == condition), "{path}");
+        let parameter = lines_of(&template, "UserFilter");
+        assert!(parameter.contains(&"Default: none"), "{path}");
+        assert!(parameter.contains(&"AllowedValues: [none, credential-report]"), "{path}");
+    }
+    let own = file("infra/template.yaml");
+    for role in ROLES.into_iter().filter(|role| *role != "ProducerRole") {
+        let actions = statements(&own, role).into_iter().flat_map(|statement| statement.actions);
+        assert!(actions.into_iter().all(|action| !CREDENTIAL_REPORT.contains(&action)), "{role}");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The producer's settings.
 
+use std::str::FromStr;
+
 use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::{Audience, PathPrefix};
+use keynudge_core::keys::StalenessPolicy;
 use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
@@ -25,7 +28,37 @@ pub(crate) struct Rules {
     pub(crate) scope: Scope,
     pub(crate) audience: Audience,
     pub(crate) path_prefix: PathPrefix,
+    /// Stages are for those who find stale keys.
+    pub(crate) staleness: StalenessPolicy,
+    pub(crate) user_filter: UserFilter,
     pub(crate) as_of: AsOfRule,
+}
+
+/// By what users are left out, beside what the list of users shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum UserFilter {
+    /// By nothing.
+    #[default]
+    None,
+    /// By the account's credential report.
+    CredentialReport,
+}
+
+/// Why a text names no filter.
+#[derive(Debug, thiserror::Error)]
+#[error("not none or credential-report")]
+pub(crate) struct InvalidUserFilter;
+
+impl FromStr for UserFilter {
+    type Err = InvalidUserFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUserFilter> {
+        match text {
+            "none" => Ok(Self::None),
+            "credential-report" => Ok(Self::CredentialReport),
+            _ => Err(InvalidUserFilter),
+        }
+    }
 }
 
 /// What the accounts see in their own logs.
@@ -46,6 +79,8 @@ impl Config {
                 scope,
                 audience: vars.required("AUDIENCE")?,
                 path_prefix: vars.optional("PATH_PREFIX")?.unwrap_or_default(),
+                staleness: StalenessPolicy::without_stages(vars.alert_after_days()?),
+                user_filter: vars.optional("USER_FILTER")?.unwrap_or_default(),
                 as_of: vars.as_of_rule()?,
             },
         })
@@ -57,19 +92,21 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 19] = [
+    const ALL: [(&str, &str); 21] = [
         ("DEPLOYMENT", "keys"),
         ("ACCOUNTS_QUEUE_URL", "https://sqs/accounts"),
         ("ACCOUNTS_DEAD_LETTER_QUEUE_URL", "https://sqs/accounts-dead"),
         ("USERS_QUEUE_URL", "https://sqs/users"),
         ("ACCOUNT_ID", "123456789012"),
         ("AUDIENCE", "all"),
+        ("ALERT_AFTER_DAYS", "60"),
         ("LEDGER_TABLE", "keys-ledger"),
         ("GIVE_UP_AFTER_MINUTES", "1440"),
         ("RETRY_FIRST_DELAY_SECONDS", "10"),
         ("RETRY_LONGEST_DELAY_SECONDS", "14400"),
         ("OPERATOR_DELAY_SECONDS", "3600"),
         ("PATH_PREFIX", "/people/"),
+        ("USER_FILTER", "credential-report"),
         ("ALLOW_AS_OF", "true"),
         ("ACCOUNTS", "organization"),
         ("ORGANIZATIONAL_UNITS", "ou-ab12-11111111"),
@@ -97,6 +134,15 @@ mod tests {
         assert_eq!((config.deployment.as_str(), config.rules.scope.own().as_str()), ("keys", "123456789012"));
         assert_eq!((config.rules.audience, config.rules.as_of), (Audience::All, AsOfRule::Any));
         assert_eq!(config.rules.path_prefix, "/people/".parse().unwrap());
+        assert_eq!(config.rules.staleness, StalenessPolicy::without_stages(60.try_into().unwrap()));
+        assert_eq!(config.rules.user_filter, UserFilter::CredentialReport);
+    }
+
+    #[test]
+    fn a_filter_that_there_is_not_is_refused() {
+        assert_eq!(config_with("USER_FILTER", "none").unwrap().rules.user_filter, UserFilter::None);
+        let error = config_with("USER_FILTER", "report").unwrap_err();
+        assert_eq!(error, "USER_FILTER: not none or credential-report");
     }
 
     #[test]
@@ -111,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..11] {
+        for (name, _) in &ALL[..12] {
             assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
         }
     }
@@ -119,6 +165,7 @@ mod tests {
     #[test]
     fn what_may_be_left_out_has_a_default() {
         assert_eq!(config_with("PATH_PREFIX", "").unwrap().rules.path_prefix, PathPrefix::default());
+        assert_eq!(config_with("USER_FILTER", "").unwrap().rules.user_filter, UserFilter::None);
         assert_eq!(config_with("ALLOW_AS_OF", "").unwrap().rules.as_of, AsOfRule::NotAhead);
     }
 

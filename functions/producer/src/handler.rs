@@ -8,12 +8,13 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, Utc};
 use keynudge_core::audience::SkipReason;
+use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::AccountName;
-use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount};
+use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
 use keynudge_core::ports::{
-    AccountAliases, DeadLetters, IamByAccount, ListedUser, Organization, Outbox, Redelivery, RunRecords,
-    UserDirectory,
+    AccountAliases, CredentialReports, DeadLetters, IamByAccount, ListedUser, Organization, Outbox,
+    Redelivery, RunRecords, UserDirectory,
 };
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::clock::Clock;
@@ -26,7 +27,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::accounts;
-use crate::config::Rules;
+use crate::config::{Rules, UserFilter};
+use crate::report::{self, NoReport};
 
 /// What EventBridge Scheduler replaces by the scheduled time. Emulators and people leave it as it is: it means now.
 const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
@@ -89,7 +91,7 @@ enum NotScanned {
 impl<O, I, A, U, L, R, C> Producer<O, I, A, U, L, R, C>
 where
     O: Organization,
-    I: IamByAccount<Iam: UserDirectory + AccountAliases>,
+    I: IamByAccount<Iam: UserDirectory + AccountAliases + CredentialReports>,
     A: Outbox<ScanAccount>,
     U: Outbox<CheckUser>,
     L: DeadLetters,
@@ -146,10 +148,10 @@ where
         records::check_account(&scan, &self.rules.scope)?;
         let counts = Metrics::default();
         // What a scan that was done before may have found, and this one does not, must not stay in the record.
-        for never_missing in
-            [Metric::AccountsDenied, SkipReason::NeverSignedIn.into(), SkipReason::OutsidePath.into()]
-        {
-            counts.add(never_missing, 0);
+        let reasons = SkipReason::NOT_ENQUEUED.map(Metric::from);
+        let never_missing = [Metric::AccountsDenied, Metric::CredentialReportsUnavailable];
+        for metric in never_missing.into_iter().chain(reasons) {
+            counts.add(metric, 0);
         }
         let outcome = match self.enqueue_users(&scan, &counts, deadline, metrics).await {
             Ok(()) => {
@@ -179,6 +181,7 @@ where
         metrics: &Metrics,
     ) -> Result<(), NotScanned> {
         let iam = self.iam.iam(&scan.account_id).await;
+        let report = self.credential_report(&iam, scan, counts, deadline).await?;
         let mut account_name = None;
         let mut marker = None;
         for _ in 0..MAX_PAGES {
@@ -191,7 +194,16 @@ where
             }
             counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
             counts.add(Metric::UsersUnreadable, page.unreadable);
-            let checks = self.checks(scan, account_name.as_ref(), page.users, counts);
+            let enqueued = |listed: &ListedUser| match self.skips(listed, scan, report.as_ref()) {
+                Some(reason) => {
+                    counts.count(reason.into());
+                    false
+                }
+                None => true,
+            };
+            let users = page.users.into_iter().filter(enqueued).map(|listed| listed.user);
+            let checks = checks(scan, account_name.as_ref(), users);
+            counts.add(Metric::UsersEnqueued, checks.len());
             send_all(&self.users, &checks).await.into_iter().collect::<Result<(), _>>()?;
             metrics.add_for(scan, Metric::ChecksSent, checks.len());
             marker = page.next;
@@ -203,33 +215,60 @@ where
         Err(Failure::GiveBack(Reason::new("endless_list", detail), WaitFor::Service).into())
     }
 
-    /// The messages for those of `users` who are in the audience.
-    fn checks(
+    /// The account's credential report, where it is wanted and can be had. Without, all users are checked.
+    async fn credential_report(
         &self,
+        iam: &impl CredentialReports,
         scan: &ScanAccount,
-        account_name: Option<&AccountName>,
-        users: Vec<ListedUser>,
         counts: &Metrics,
-    ) -> Vec<CheckUser> {
-        let mut checks = Vec::with_capacity(users.len());
-        for ListedUser { user, path } in users {
-            let rules = &self.rules;
-            let skip = rules.audience.skips_listed(&rules.path_prefix, &path, user.password_last_used);
-            if let Some(reason) = skip {
-                counts.count(reason.into());
-                continue;
-            }
-            checks.push(CheckUser {
-                run: scan.run.clone(),
-                account_id: scan.account_id.clone(),
-                account_name: account_name.cloned(),
-                user,
-                found_at: None,
-            });
+        deadline: Deadline,
+    ) -> Result<Option<CredentialReport>, NotScanned> {
+        if self.rules.user_filter == UserFilter::None {
+            return Ok(None);
         }
-        counts.add(Metric::UsersEnqueued, checks.len());
-        checks
+        match report::fetch(iam, deadline).await {
+            Ok(report) => Ok(Some(report)),
+            Err(NoReport::Call(error)) if error.is_role_denied() => Err(NotScanned::RoleDenied(error)),
+            Err(error) => {
+                let account_id = scan.account_id.as_str();
+                tracing::warn!(account_id, %error, "without a credential report, all users are checked");
+                counts.count(Metric::CredentialReportsUnavailable);
+                Ok(None)
+            }
+        }
     }
+
+    /// Why a user is not enqueued: what is known without the report counts first.
+    fn skips(
+        &self,
+        ListedUser { user, path }: &ListedUser,
+        scan: &ScanAccount,
+        report: Option<&CredentialReport>,
+    ) -> Option<SkipReason> {
+        let Rules { audience, path_prefix, staleness, .. } = &self.rules;
+        let as_of = scan.run.as_of;
+        let in_report = || report?.skips(user, staleness, as_of);
+        audience
+            .skips_listed(path_prefix, path, user.password_last_used)
+            .or_else(|| staleness.is_too_young(user.created_at, as_of).then_some(SkipReason::TooYoung))
+            .or_else(in_report)
+    }
+}
+
+/// The messages for `users`.
+fn checks(
+    scan: &ScanAccount,
+    account_name: Option<&AccountName>,
+    users: impl Iterator<Item = User>,
+) -> Vec<CheckUser> {
+    let check = |user| CheckUser {
+        run: scan.run.clone(),
+        account_id: scan.account_id.clone(),
+        account_name: account_name.cloned(),
+        user,
+        found_at: None,
+    };
+    users.map(check).collect()
 }
 
 impl From<Failure> for NotScanned {
@@ -267,10 +306,14 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use chrono::TimeDelta;
     use keynudge_core::accounts::{Account, Scope};
     use keynudge_core::audience::{Audience, PathPrefix};
     use keynudge_core::failure::FailureClass;
+    use keynudge_core::keys::StalenessPolicy;
+    use keynudge_core::ports::ReportState;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryOrganization, MemoryQueue,
@@ -300,6 +343,8 @@ mod tests {
                 scope: scope(None),
                 audience: Audience::SignedInUsers,
                 path_prefix: PathPrefix::default(),
+                staleness: StalenessPolicy::without_stages(90.try_into().unwrap()),
+                user_filter: UserFilter::None,
                 as_of: AsOfRule::NotAhead,
             },
         }
@@ -489,6 +534,112 @@ mod tests {
         for (metric, count) in counts {
             assert_eq!(metrics.get(metric), count, "{metric:?}");
         }
+    }
+
+    /// What came of a scan, by the metrics' names, without those that are 0.
+    async fn counted(producer: &TestProducer) -> BTreeMap<&'static str, u64> {
+        let metrics = Metrics::default();
+        let trigger = serde_json::from_value(scan_event()).unwrap();
+        let answer = producer.handle(trigger, plenty_of_time(), &metrics).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), Vec::<&str>::new());
+        let mut counts = metrics.counts();
+        for reason in SkipReason::NOT_ENQUEUED {
+            let name = Metric::from(reason).name();
+            assert!(counts.contains_key(name), "{name} is counted even if nobody was skipped for it");
+        }
+        // All records of tests were delivered before.
+        counts.retain(|name, n| *n > 0 && *name != Metric::ChecksRedelivered.name());
+        counts
+    }
+
+    #[tokio::test]
+    async fn who_is_younger_than_a_stale_key_is_skipped_and_counted() {
+        let mut users = listed(0..4);
+        let ages = [TimeDelta::days(90), TimeDelta::days(90) - TimeDelta::seconds(1), TimeDelta::days(-3)];
+        for (listed, age) in users.iter_mut().zip(ages) {
+            listed.user.created_at = now() - age;
+        }
+        let producer = producer(vec![Ok(users)]);
+        let counts = counted(&producer).await;
+        assert_eq!((counts["UsersSkippedTooYoung"], counts["UsersEnqueued"]), (2, 2));
+        assert_eq!(names(&producer.users.take()), ["user-0", "user-3"]);
+        assert_eq!(producer.source.run_records.get(&run(), "UsersSkippedTooYoung"), 2);
+        assert!(!producer.iam.0.values().any(|iam| iam.calls.borrow().contains(&"generate report".into())));
+    }
+
+    /// Producer of an account with six users, of whom its credential report says: no key, a key switched off, a new key (twice), an
+    /// old one, and nothing.
+    fn with_report() -> TestProducer {
+        let mut producer = producer(vec![Ok(listed(0..3)), Ok(listed(3..6))]);
+        producer.rules.user_filter = UserFilter::CredentialReport;
+        let (old, new) = ("2025-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+        let keys = [("false", "N/A"), ("false", old), ("true", new), ("true", new), ("true", old)];
+        let row = |(listed, (active, changed_at)): (ListedUser, (&str, &str))| {
+            let User { arn, created_at, .. } = listed.user;
+            let (arn, created_at) = (arn.as_str().to_owned(), created_at.to_rfc3339());
+            format!("\n{arn},{created_at},{active},{changed_at},false,N/A")
+        };
+        let heading = "arn,user_creation_time,access_key_1_active,access_key_1_last_rotated,\
+                       access_key_2_active,access_key_2_last_rotated";
+        let rows: String = listed(0..5).into_iter().zip(keys).map(row).collect();
+        producer.iam.own().report.content = format!("{heading}{rows}").into();
+        producer
+    }
+
+    #[tokio::test]
+    async fn who_has_no_old_key_according_to_the_credential_report_is_skipped_and_counted() {
+        let producer = with_report();
+        let counts = counted(&producer).await;
+        assert_eq!(names(&producer.users.take()), ["user-4", "user-5"]);
+        let expected = [
+            ("ChecksSent", 2),
+            ("ScansCompleted", 1),
+            ("UsersEnqueued", 2),
+            ("UsersListed", 6),
+            ("UsersSkippedNoActiveKey", 2),
+            ("UsersSkippedNoOldKey", 2),
+        ];
+        assert_eq!(counts, expected.into());
+    }
+
+    #[tokio::test]
+    async fn what_the_list_of_users_shows_counts_before_the_report() {
+        let mut producer = with_report();
+        let Ok(page) = &mut producer.iam.own().pages[0] else { unreachable!() };
+        page[0].user.password_last_used = None;
+        page[1].user.created_at = now();
+        let counts = counted(&producer).await;
+        assert_eq!(counts["UsersSkippedNeverSignedIn"], 1);
+        assert_eq!(counts["UsersSkippedTooYoung"], 1);
+        assert!(!counts.contains_key("UsersSkippedNoActiveKey"), "{counts:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_report_all_users_are_checked_and_the_run_record_says_so() {
+        let never_ready = || vec![Ok(ReportState::InProgress); 1_000];
+        for states in [never_ready(), vec![Err(FailureClass::Operator)], vec![]] {
+            let mut producer = with_report();
+            if states.is_empty() {
+                producer.iam.own().report.content = b"no report".into();
+            }
+            producer.iam.own().report.states.replace(states.into());
+            let counts = counted(&producer).await;
+            assert_eq!((counts["UsersEnqueued"], counts["CredentialReportsUnavailable"]), (6, 1));
+
+            producer.iam.own().report = with_report().iam.own().report.clone();
+            counted(&producer).await;
+            let recorded = |name| producer.source.run_records.get(&run(), name);
+            assert_eq!(recorded("CredentialReportsUnavailable"), 0, "set anew by a scan that is done again");
+            assert_eq!((recorded("UsersEnqueued"), recorded("UsersSkippedNoOldKey")), (2, 2));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_that_denies_the_role_is_no_account_without_a_report() {
+        let mut producer = with_report();
+        producer.iam.own().refusal = Some(role_denied());
+        let counts = counted(&producer).await;
+        assert_eq!(counts, [("AccountsDenied", 1)].into());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod accounts;
 mod config;
 mod handler;
+mod report;
 
 use keynudge_aws::accounts::IamAccounts;
 use keynudge_aws::dynamodb::LedgerTable;

@@ -4,13 +4,16 @@ use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::config::Builder;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::operation::get_credential_report::GetCredentialReportError;
 use aws_sdk_iam::types;
 use chrono::{DateTime, Utc};
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccessKeyId, AccountName, Line, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed};
 use keynudge_core::messages::User;
-use keynudge_core::ports::{AccountAliases, KeyStore, ListedUser, UserDirectory, UserPage};
+use keynudge_core::ports::{
+    AccountAliases, CredentialReports, KeyStore, ListedUser, ReportState, UserDirectory, UserPage,
+};
 use keynudge_core::tags::Tags;
 
 use crate::failure::{Unusable, call_failed, unusable};
@@ -119,6 +122,37 @@ impl AccountAliases for Iam {
         .await?;
         Ok(aliases.and_then(|aliases| aliases.into_iter().next()?.try_into().ok()))
     }
+}
+
+impl CredentialReports for Iam {
+    async fn generate_report(&self) -> Result<ReportState, CallFailed> {
+        const CALL: &str = "iam:GenerateCredentialReport";
+        let answer = self.client.generate_credential_report().send().await;
+        let answer = answer.map_err(|error| call_failed(CALL, error))?;
+        Ok(match answer.state {
+            Some(types::ReportStateType::Complete) => ReportState::Complete,
+            _ => ReportState::InProgress,
+        })
+    }
+
+    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+        const CALL: &str = "iam:GetCredentialReport";
+        match self.client.get_credential_report().send().await {
+            Ok(answer) => {
+                let content = answer.content.ok_or_else(|| unusable(CALL, Unusable::Missing("Content")))?;
+                Ok(Some(content.into_inner()))
+            }
+            Err(error) if error.as_service_error().is_some_and(has_no_report) => Ok(None),
+            Err(error) => Err(call_failed(CALL, error)),
+        }
+    }
+}
+
+/// Whether IAM has no report to give: there was none, it is not ready, or it is more than four hours old.
+fn has_no_report(error: &GetCredentialReportError) -> bool {
+    error.is_credential_report_not_present_exception()
+        || error.is_credential_report_not_ready_exception()
+        || error.is_credential_report_expired_exception()
 }
 
 /// All entries of a list that one user's keys or tags make; `None` as soon as a page says the user is gone.
@@ -452,5 +486,77 @@ mod tests {
     async fn an_alias_that_may_not_be_asked_for_is_a_failure() {
         let error = iam(&answers([DENIED])).await.alias().await.unwrap_err();
         assert_eq!((error.class, error.call), (FailureClass::Operator, "iam:ListAccountAliases"));
+    }
+
+    /// An answer to one of the two calls about the report.
+    fn about_report(action: &str, content: &str) -> (u16, String) {
+        (200, format!("<{action}Response><{action}Result>{content}</{action}Result></{action}Response>"))
+    }
+
+    #[tokio::test]
+    async fn a_report_is_complete_when_iam_says_so() {
+        let states = ["STARTED", "INPROGRESS", "COMPLETE", "BRANDNEW"];
+        let client = answers(states.map(|state| {
+            about_report(
+                "GenerateCredentialReport",
+                &format!("<State>{state}</State><Description>x</Description>"),
+            )
+        }));
+        let iam = iam(&client).await;
+        for state in states {
+            let expected = if state == "COMPLETE" { ReportState::Complete } else { ReportState::InProgress };
+            assert_eq!(iam.generate_report().await.unwrap(), expected, "{state}");
+        }
+        assert!(requests(&client)[0].1.contains("Action=GenerateCredentialReport"));
+    }
+
+    #[tokio::test]
+    async fn a_report_is_what_iam_wrote() {
+        let content = "<Content>dXNlcixhcm4KasOpLGFybjphd3M=</Content><ReportFormat>text/csv</ReportFormat>\
+                       <GeneratedTime>2026-03-01T05:00:00Z</GeneratedTime>";
+        let client = answers([
+            about_report("GetCredentialReport", content),
+            about_report("GetCredentialReport", ""),
+            about_report("GetCredentialReport", "<Content>&amp;&amp;&amp;</Content>"),
+        ]);
+        let iam = iam(&client).await;
+        assert_eq!(iam.report().await.unwrap().unwrap(), "user,arn\njé,arn:aws".as_bytes());
+        assert_eq!(iam.report().await.unwrap_err().code, "unusable answer");
+        assert_eq!(iam.report().await.unwrap_err().class, FailureClass::Retry, "not in base64");
+        assert!(requests(&client)[0].1.contains("Action=GetCredentialReport"));
+    }
+
+    #[tokio::test]
+    async fn a_report_that_is_not_there_is_no_failure() {
+        let refused = |(status, code): (u16, &str)| {
+            let error = format!("<Type>Sender</Type><Code>{code}</Code><Message>Unknown</Message>");
+            (status, format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>"))
+        };
+        let client = answers(
+            [(410, "ReportNotPresent"), (404, "ReportInProgress"), (410, "ReportExpired")].map(refused),
+        );
+        let iam = iam(&client).await;
+        for _ in 0..3 {
+            assert_eq!(iam.report().await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_may_not_be_had_is_told_from_one_to_ask_for_again() {
+        let limit = "<ErrorResponse><Error><Type>Sender</Type><Code>LimitExceeded</Code><Message>no</Message></Error>\
+                     </ErrorResponse>";
+        let client = answers([DENIED, DENIED, THROTTLED, THROTTLED, THROTTLED, (409, limit)]);
+        let iam = iam(&client).await;
+        let denied = [iam.generate_report().await.map(drop), iam.report().await.map(drop)];
+        for (denied, call) in
+            denied.into_iter().zip(["iam:GenerateCredentialReport", "iam:GetCredentialReport"])
+        {
+            let denied = denied.unwrap_err();
+            assert_eq!((denied.class, denied.call), (FailureClass::Operator, call));
+        }
+        let throttled = iam.generate_report().await.unwrap_err();
+        assert_eq!((throttled.class, throttled.code.as_str()), (FailureClass::Retry, "Throttling"));
+        let limited = iam.generate_report().await.unwrap_err();
+        assert_eq!((limited.class, limited.code.as_str()), (FailureClass::Retry, "LimitExceeded"));
     }
 }

@@ -48,8 +48,20 @@ pub enum SkipReason {
     NeverSignedIn,
     /// The user's path does not start with the prefix.
     OutsidePath,
+    /// The user is younger than a stale key, and so is every key of theirs.
+    TooYoung,
+    /// The account's credential report shows no active key.
+    NoActiveKey,
+    /// The account's credential report shows active keys, and that they are too young.
+    NoOldKey,
     /// The audience is those with the contact tag, and this user has none.
     NotTagged,
+}
+
+impl SkipReason {
+    /// For which users are not enqueued. For the others, they are checked first.
+    pub const NOT_ENQUEUED: [Self; 5] =
+        [Self::NeverSignedIn, Self::OutsidePath, Self::TooYoung, Self::NoActiveKey, Self::NoOldKey];
 }
 
 /// Why a text names no audience.

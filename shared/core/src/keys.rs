@@ -93,14 +93,27 @@ impl StalenessPolicy {
         Ok(Self { alert_after_days, stages_after_days })
     }
 
-    /// Those of `keys` that are stale at `as_of`, the oldest first. What they were last used for is filled in later.
+    /// Keys are stale from `alert_after_days` on, and there is that one stage: for those who need no stages.
+    #[must_use]
+    pub fn without_stages(alert_after_days: NonZeroU32) -> Self {
+        Self { alert_after_days, stages_after_days: vec![alert_after_days] }
+    }
+
+    /// Whether what was made at `created_at` is too young at `as_of` for a stale key. Where it is true of a user, it is true of
+    /// all keys that the user has: none is older than its user.
     ///
-    /// Compared with `>=`, never `==`: after a missed run the next one still finds everybody.
+    /// A bound and never `==`: after a missed run the next one still finds everybody.
+    #[must_use]
+    pub fn is_too_young(&self, created_at: DateTime<Utc>, as_of: DateTime<Utc>) -> bool {
+        age_days(created_at, as_of) < self.alert_after_days.get()
+    }
+
+    /// Those of `keys` that are stale at `as_of`, the oldest first. What they were last used for is filled in later.
     #[must_use]
     pub fn stale_keys(&self, keys: &[AccessKey], as_of: DateTime<Utc>) -> Vec<StaleKey> {
         let mut stale: Vec<StaleKey> = keys
             .iter()
-            .filter(|key| key.status == KeyStatus::Active)
+            .filter(|key| key.status == KeyStatus::Active && !self.is_too_young(key.created_at, as_of))
             .map(|key| StaleKey {
                 id: key.id.clone(),
                 created_at: key.created_at,
@@ -108,7 +121,6 @@ impl StalenessPolicy {
                 last_used: None,
                 description: None,
             })
-            .filter(|key| key.age_days >= self.alert_after_days.get())
             .collect();
         stale.sort_by_key(|key| key.created_at);
         stale
@@ -205,6 +217,11 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_after_the_run_is_young() {
+        assert!(policy(1, &[]).is_too_young(as_of() + TimeDelta::days(400), as_of()));
+    }
+
+    #[test]
     fn what_was_left_out_of_a_message_reads_as_unknown() {
         let json = r#"{"id":"AKIAAAAAAAAAAAAAAAAA","created_at":"2025-01-01T00:00:00Z","age_days":424}"#;
         let key: StaleKey = serde_json::from_str(json).unwrap();
@@ -217,6 +234,21 @@ mod tests {
         fn age_is_whole_days_and_never_negative(seconds in -10_000_000_i64..1_000_000_000) {
             let age = age_days(as_of() - TimeDelta::seconds(seconds), as_of());
             prop_assert_eq!(i64::from(age), (seconds / 86_400).max(0));
+        }
+
+        #[test]
+        fn a_user_who_is_too_young_has_no_stale_key(
+            user_seconds in -10_000_000_i64..20_000_000,
+            later_seconds in 0_i64..30_000_000,
+            alert_after in 1_u32..200,
+        ) {
+            let created_at = as_of() - TimeDelta::seconds(user_seconds);
+            let key_age = TimeDelta::seconds(user_seconds - later_seconds);
+            let policy = policy(alert_after, &[]);
+            let stale = policy.stale_keys(&[key('A', KeyStatus::Active, key_age)], as_of());
+            prop_assert!(stale.is_empty() || !policy.is_too_young(created_at, as_of()));
+            let oldest = policy.stale_keys(&[key('A', KeyStatus::Active, as_of() - created_at)], as_of());
+            prop_assert_eq!(oldest.is_empty(), policy.is_too_young(created_at, as_of()), "and no other user is");
         }
 
         #[test]

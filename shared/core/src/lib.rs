@@ -8,6 +8,7 @@
 //! * [`accounts`]: which accounts are looked after
 //! * [`keys`]: access keys, their age, and which of them are stale
 //! * [`audience`]: which users are asked about at all
+//! * [`credential_report`]: who of them has no old active key, as IAM's own report shows it
 //! * [`contact`]: which address an owner is reached at
 //! * [`exemption`]: who is left alone, and until when
 //! * [`tags`]: an IAM user's tags
@@ -22,6 +23,7 @@
 pub mod accounts;
 pub mod audience;
 pub mod contact;
+pub mod credential_report;
 pub mod exemption;
 pub mod failure;
 pub mod feedback;

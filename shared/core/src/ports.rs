@@ -66,6 +66,25 @@ pub trait AccountAliases {
     async fn alias(&self) -> Result<Option<AccountName>, CallFailed>;
 }
 
+/// Has IAM write a table of all of an account's users and their credentials, and reads it: [`crate::credential_report`].
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait CredentialReports {
+    /// Asks for a report, and says whether it is there. Within four hours of one, IAM makes no other.
+    async fn generate_report(&self) -> Result<ReportState, CallFailed>;
+
+    /// The report as IAM writes it; `None` where there is none, yet or any more.
+    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed>;
+}
+
+/// How far a credential report is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportState {
+    /// IAM is at it.
+    InProgress,
+    /// It can be read.
+    Complete,
+}
+
 /// Gets at the IAM of any account that lets us in.
 #[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
 pub trait IamByAccount {

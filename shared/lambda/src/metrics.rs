@@ -43,6 +43,8 @@ metrics! {
     ScansEnqueued,
     /// Accounts that do not let us in.
     AccountsDenied,
+    /// Accounts whose credential report could not be had or read, so that all their users are checked.
+    CredentialReportsUnavailable,
     /// Users who are not checked because their account lets us in no more.
     UsersDenied,
     /// Accounts whose users were all listed and enqueued. Its absence is what the "did not run" alarm waits for.
@@ -59,6 +61,12 @@ metrics! {
     UsersSkippedNeverSignedIn,
     /// Users skipped because their path does not start with the prefix.
     UsersSkippedOutsidePath,
+    /// Users skipped because they are younger than a stale key.
+    UsersSkippedTooYoung,
+    /// Users skipped because the credential report shows no active key of theirs.
+    UsersSkippedNoActiveKey,
+    /// Users skipped because the credential report shows that their active keys are too young.
+    UsersSkippedNoOldKey,
     /// Users with stale keys skipped because they lack the contact tag.
     UsersSkippedNotTagged,
     /// Users who were checked, those who were gone by then included.
@@ -130,6 +138,9 @@ impl From<SkipReason> for Metric {
         match reason {
             SkipReason::NeverSignedIn => Self::UsersSkippedNeverSignedIn,
             SkipReason::OutsidePath => Self::UsersSkippedOutsidePath,
+            SkipReason::TooYoung => Self::UsersSkippedTooYoung,
+            SkipReason::NoActiveKey => Self::UsersSkippedNoActiveKey,
+            SkipReason::NoOldKey => Self::UsersSkippedNoOldKey,
             SkipReason::NotTagged => Self::UsersSkippedNotTagged,
         }
     }

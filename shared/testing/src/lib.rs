@@ -5,7 +5,7 @@
 pub mod bodies;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use keynudge_core::ledger::Entry;
 use keynudge_core::mail::Mail;
 use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
-    AccountAliases, Counts, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore, Ledger, LedgerReader,
-    ListedUser, Mailer, Organization, Outbox, Owner, Page, Redelivery, RunRecords, SendQuota, SendQuotas,
-    UserDirectory, UserPage, WriteFailed,
+    AccountAliases, Counts, CredentialReports, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore,
+    Ledger, LedgerReader, ListedUser, Mailer, Organization, Outbox, Owner, Page, Redelivery, ReportState,
+    RunRecords, SendQuota, SendQuotas, UserDirectory, UserPage, WriteFailed,
 };
 use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
@@ -521,15 +521,17 @@ pub struct MemoryIam {
     pub tags: BTreeMap<String, Tags>,
     /// When keys were last used; of any other, IAM does not know, as of one that was deleted meanwhile.
     pub last_used: BTreeMap<AccessKeyId, LastUsed>,
-    /// Users whose keys or tags cannot be read: `keys jane`, `tags jane`.
+    /// The calls that fail: `keys jane`, `report`, and so on.
     pub failing: BTreeMap<&'static str, FailureClass>,
     /// The account's alias.
     pub alias: Option<AccountName>,
+    /// Its credential report.
+    pub report: MemoryReport,
     /// What every call fails with, if it does.
     pub refusal: Option<CallFailed>,
     /// How long each call takes.
     pub latency: Duration,
-    /// The calls so far: `page`, `keys jane`, `tags jane`, `last used`, `alias`.
+    /// The calls so far: `page`, `keys jane`, `tags jane`, `last used`, `alias`, `generate report`, `report`.
     pub calls: Rc<RefCell<Vec<String>>>,
 }
 
@@ -624,6 +626,31 @@ impl AccountAliases for MemoryIam {
     async fn alias(&self) -> Result<Option<AccountName>, CallFailed> {
         self.call("alias".to_owned()).await?;
         Ok(self.alias.clone())
+    }
+}
+
+/// The credential report of an account. Its clones share what is scripted.
+#[derive(Clone, Default)]
+pub struct MemoryReport {
+    /// What the next requests for it come to; with none left, it is complete.
+    pub states: Rc<RefCell<VecDeque<Result<ReportState, FailureClass>>>>,
+    /// What the next attempts to read it come to; with none left, it is [`Self::content`].
+    pub reads: Rc<RefCell<VecDeque<Result<Option<Vec<u8>>, FailureClass>>>>,
+    /// What it says.
+    pub content: Vec<u8>,
+}
+
+impl CredentialReports for MemoryIam {
+    async fn generate_report(&self) -> Result<ReportState, CallFailed> {
+        self.call("generate report".to_owned()).await?;
+        let scripted = self.report.states.borrow_mut().pop_front();
+        scripted.unwrap_or(Ok(ReportState::Complete)).map_err(failure)
+    }
+
+    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+        self.call("report".to_owned()).await?;
+        let scripted = self.report.reads.borrow_mut().pop_front();
+        scripted.unwrap_or_else(|| Ok(Some(self.report.content.clone()))).map_err(failure)
     }
 }
 

@@ -86,6 +86,8 @@ pub struct Profile {
     pub signed_in: bool,
     /// Whether its path begins with the path prefix.
     pub inside_path: bool,
+    /// Whether it was made too late for a stale key.
+    pub young: bool,
 }
 
 impl Keys {
@@ -141,7 +143,7 @@ impl Contact {
 }
 
 impl Profile {
-    /// In the audience, reached at the default domain, not exempt.
+    /// In the audience, old enough, reached at the default domain, not exempt.
     #[must_use]
     pub const fn with(keys: Keys) -> Self {
         Self {
@@ -150,6 +152,7 @@ impl Profile {
             exemption: Exemption::None,
             signed_in: true,
             inside_path: true,
+            young: false,
         }
     }
 
@@ -169,6 +172,11 @@ impl Profile {
         Self { inside_path: false, ..self }
     }
 
+    /// Its keys must be none, or fresh.
+    const fn young(self) -> Self {
+        Self { young: true, ..self }
+    }
+
     /// One profile for each kind of keys, of contact, of exemption, and of being left out.
     pub(super) fn every_kind() -> Vec<Self> {
         let stale = Self::with(Keys::Stale);
@@ -183,6 +191,10 @@ impl Profile {
             stale.never_signed_in(),
             Self::with(Keys::Fresh).never_signed_in(),
             stale.outside_path(),
+            Self::with(Keys::None).young(),
+            Self::with(Keys::Fresh).young(),
+            Self::with(Keys::JustFresh).young(),
+            Self::with(Keys::TwoFresh).young(),
         ];
         keys.into_iter().chain(contacts).chain(others).collect()
     }
@@ -220,9 +232,11 @@ pub(super) const STALE: [Share; 13] = [
 /// be one stale key too many.
 pub(super) fn quiet(setting: &Setting) -> Vec<Share> {
     let mut quiet = vec![
-        Share(45, Profile::with(Keys::Fresh)),
+        Share(41, Profile::with(Keys::Fresh)),
+        Share(4, Profile::with(Keys::Fresh).young()),
         Share(9, Profile::with(Keys::TwoFresh).reached_by(Contact::Tag)),
-        Share(10, Profile::with(Keys::None)),
+        Share(6, Profile::with(Keys::None)),
+        Share(4, Profile::with(Keys::None).young()),
         Share(6, Profile::with(Keys::OldInactive)),
         Share(8, Profile::with(Keys::OldInactiveAndFresh).reached_by(Contact::Name)),
         Share(2, Profile::with(Keys::JustFresh)),

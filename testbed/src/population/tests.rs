@@ -50,6 +50,7 @@ fn a_mixed_population_has_every_expectation() {
         Expectation::NotStale,
         Expectation::NeverSignedIn,
         Expectation::OutsidePath,
+        Expectation::TooYoung,
     ] {
         assert!(population.owners.iter().any(|owner| owner.expectation == expectation));
     }
@@ -68,6 +69,19 @@ fn the_keys_to_mail_are_the_active_ones_above_the_threshold_and_stay_so_for_hour
             let stale = owner.user.keys.iter().filter(|key| key.active).filter(old);
             assert_eq!(stale.count(), owner.profile.keys.stale().len(), "{owner:?}");
         }
+    }
+}
+
+/// Likewise of who is young.
+#[test]
+fn the_young_are_younger_than_the_threshold_and_nobody_is_younger_than_a_key() {
+    let population = Population::mixed(&Setting::default(), 2000, 1);
+    for Owner { user, profile, .. } in &population.owners {
+        for hours in [0, 4] {
+            let age = population.made_at + TimeDelta::hours(hours) - user.created_at;
+            assert_eq!(age < TimeDelta::days(90), profile.young, "{profile:?}");
+        }
+        assert!(user.keys.iter().all(|key| user.created_at <= key.created_at), "{profile:?}");
     }
 }
 

@@ -55,7 +55,7 @@ impl<'a> Maker<'a> {
         let user = User {
             path: self.path(profile.inside_path),
             id: format!("AIDA{}", self.base32(17)),
-            created_at: self.created_before(&keys),
+            created_at: self.created_before(&keys, profile.young),
             password_last_used: profile.signed_in.then(|| self.days_ago(0..60)),
             name,
             tags,
@@ -72,6 +72,8 @@ impl<'a> Maker<'a> {
             Expectation::OutsidePath
         } else if !profile.signed_in && !self.setting.everybody {
             Expectation::NeverSignedIn
+        } else if profile.young {
+            Expectation::TooYoung
         } else if stale.is_empty() {
             Expectation::NotStale
         } else if profile.exemption == Exemption::Current {
@@ -205,9 +207,15 @@ impl<'a> Maker<'a> {
         if inside { self.setting.path_prefix.to_owned() } else { "/elsewhere/".to_owned() }
     }
 
-    fn created_before(&mut self, keys: &[AccessKey]) -> DateTime<Utc> {
-        let first_key = keys.iter().map(|key| key.created_at).min().unwrap_or(self.now);
-        first_key - TimeDelta::days(self.rng.i64(1..400))
+    /// Young users got their first key at once, the others had time to let it grow old.
+    fn created_before(&mut self, keys: &[AccessKey], young: bool) -> DateTime<Utc> {
+        let first_key = keys.iter().map(|key| key.created_at).min();
+        if young {
+            return first_key.unwrap_or_else(|| self.days_ago(0..self.setting.alert_after_days - 1));
+        }
+        let threshold = self.now - TimeDelta::days(self.setting.alert_after_days);
+        let latest = first_key.map_or(threshold, |first_key| threshold.min(first_key));
+        latest - TimeDelta::days(self.rng.i64(1..400))
     }
 
     fn days_ago(&mut self, days: std::ops::Range<i64>) -> DateTime<Utc> {

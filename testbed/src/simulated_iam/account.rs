@@ -1,5 +1,7 @@
 //! What there is to an account beside its users.
 
+use std::time::Duration;
+
 use super::TokenBucket;
 use crate::aws::Account;
 
@@ -12,6 +14,36 @@ pub struct Settings {
     pub limit: Option<TokenBucket>,
     /// What its administrators call it.
     pub alias: Option<String>,
+    /// What becomes of its credential reports.
+    pub report: ReportSettings,
+}
+
+/// What becomes of an account's credential reports. A report says how things were when it was begun, and is the account's
+/// for as long as this runs: IAM's own are made anew after four hours at the earliest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReportSettings {
+    /// When one is ready.
+    pub ready: ReportReady,
+    /// How many expire before anybody fetches them.
+    pub expire_unread: u32,
+}
+
+/// When a credential report is ready that was begun.
+#[derive(Clone, Copy, Debug)]
+pub enum ReportReady {
+    /// After so many calls, to generate or to get it, that were told to wait.
+    AfterPolls(u32),
+    /// After this time.
+    After(Duration),
+    /// Never.
+    Never,
+}
+
+impl Default for ReportReady {
+    /// A small account's report is ready when one asks for the second time.
+    fn default() -> Self {
+        Self::AfterPolls(1)
+    }
 }
 
 /// A role for another account.

@@ -30,6 +30,8 @@ pub(super) enum Answer {
     Tags(ListUserTagsResult),
     LastUsed(GetAccessKeyLastUsedResult),
     Aliases(ListAccountAliasesResult),
+    ReportState(GenerateCredentialReportResult),
+    Report(GetCredentialReportResult),
     Role(AssumeRoleResult),
 }
 
@@ -42,6 +44,10 @@ impl Answer {
             Self::Tags(result) => envelope(Service::Iam, "ListUserTags", result, request_id),
             Self::LastUsed(result) => envelope(Service::Iam, "GetAccessKeyLastUsed", result, request_id),
             Self::Aliases(result) => envelope(Service::Iam, "ListAccountAliases", result, request_id),
+            Self::ReportState(result) => {
+                envelope(Service::Iam, "GenerateCredentialReport", result, request_id)
+            }
+            Self::Report(result) => envelope(Service::Iam, "GetCredentialReport", result, request_id),
             Self::Role(result) => envelope(Service::Sts, "AssumeRole", result, request_id),
         }
     }
@@ -152,6 +158,22 @@ pub(super) struct ListAccountAliasesResult {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
+pub(super) struct GenerateCredentialReportResult {
+    pub(super) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GetCredentialReportResult {
+    pub(super) content: String,
+    pub(super) report_format: &'static str,
+    pub(super) generated_time: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct AssumeRoleResult {
     pub(super) assumed_role_user: AssumedRoleUser,
     pub(super) credentials: Credentials,
@@ -199,6 +221,19 @@ impl Refusal {
     pub(super) fn no_such_operation(action: &str, version: &str) -> Self {
         let message = format!("Could not find operation {action} for version {version}");
         Self { status: 400, code: "InvalidAction", message }
+    }
+
+    /// IAM says no more than the code of what is wrong with a report.
+    pub(super) fn report_not_present() -> Self {
+        Self { status: 410, code: "ReportNotPresent", message: String::new() }
+    }
+
+    pub(super) fn report_in_progress() -> Self {
+        Self { status: 404, code: "ReportInProgress", message: String::new() }
+    }
+
+    pub(super) fn report_expired() -> Self {
+        Self { status: 410, code: "ReportExpired", message: String::new() }
     }
 
     pub(super) fn throttled() -> Self {

@@ -79,6 +79,10 @@ impl Directory {
         Self { account, users, by_name, by_key }
     }
 
+    pub(super) fn arn(&self, user: &User) -> String {
+        format!("arn:aws:iam::{}:user{}{}", self.account, user.path, user.name)
+    }
+
     pub(super) fn user(&self, name: &str) -> Option<&User> {
         self.by_name.get(name).map(|&at| &self.users[at])
     }

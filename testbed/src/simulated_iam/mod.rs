@@ -2,8 +2,8 @@
 //! and the throttling of IAM's own token bucket.
 //!
 //! It speaks IAM's Query protocol on a loopback port, to whichever account's credentials a request carries, and answers
-//! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags`, `GetAccessKeyLastUsed` and
-//! `ListAccountAliases`.
+//! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags`, `GetAccessKeyLastUsed`, `ListAccountAliases`,
+//! `GenerateCredentialReport` and `GetCredentialReport`.
 //!
 //! On the same port are the ways into an account: STS, which hands out credentials for the roles that accounts have for
 //! others, and Organizations, which says what accounts there are.
@@ -13,12 +13,14 @@
 //! * [`directory`]: the users.
 //! * [`account`]: what else there is to an account.
 //! * `operations`: the operations on them.
+//! * `credential_report`: what there is to tell of all users at once.
 //! * `roles`: STS's `AssumeRole`, and what it handed out.
 //! * `answers`: XML.
 //! * `server`: HTTP, credentials, throttling, latency, counting.
 
 pub mod account;
 mod answers;
+mod credential_report;
 pub mod directory;
 mod operations;
 mod roles;

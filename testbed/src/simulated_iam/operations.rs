@@ -66,7 +66,7 @@ fn user_element(directory: &Directory, user: &User) -> UserElement {
         path: user.path.clone(),
         user_name: user.name.clone(),
         user_id: user.id.clone(),
-        arn: format!("arn:aws:iam::{}:user{}{}", directory.account, user.path, user.name),
+        arn: directory.arn(user),
         create_date: date(user.created_at),
         password_last_used: user.password_last_used.map(date),
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::account::Settings;
 use super::answers::{Answer, Refusal, Service};
+use super::credential_report::Reports;
 use super::directory::{Directory, User};
 use super::operations::{self, Parameters};
 use super::roles::{Sessions, Wanted};
@@ -29,6 +30,7 @@ pub(super) struct State {
     accounts: RwLock<HashMap<Account, Arc<AccountState>>>,
     organizations: RwLock<Vec<Arc<Organization>>>,
     sessions: Sessions,
+    reports: Reports,
     calls: Mutex<BTreeMap<(Account, String), Calls>>,
     calls_by_second: Mutex<BTreeMap<(Account, u64), Calls>>,
     started_at: Instant,
@@ -63,6 +65,7 @@ impl State {
             accounts: RwLock::default(),
             organizations: RwLock::default(),
             sessions: Sessions::new(options.session),
+            reports: Reports::default(),
             calls: Mutex::default(),
             calls_by_second: Mutex::default(),
             started_at: Instant::now(),
@@ -193,9 +196,15 @@ fn ask_iam_or_sts(state: &State, headers: &HeaderMap, body: &[u8]) -> Response {
 }
 
 fn ask_iam(state: &State, caller: &Account, parameters: &Parameters) -> Result<Answer, Refusal> {
-    state.admit(caller, operations::action(parameters))?;
-    let alias = state.account(caller).settings.alias.clone();
-    operations::answer(&state.directory(caller), alias, parameters)
+    let action = operations::action(parameters);
+    state.admit(caller, action)?;
+    let Settings { alias, report, .. } = &state.account(caller).settings;
+    let directory = state.directory(caller);
+    match action {
+        "GenerateCredentialReport" => Ok(Answer::ReportState(state.reports.generate(&directory, *report))),
+        "GetCredentialReport" => state.reports.get(caller, *report).map(Answer::Report),
+        _ => operations::answer(&directory, alias.clone(), parameters),
+    }
 }
 
 fn ask_sts(state: &State, caller: &Account, parameters: &Parameters) -> Result<Answer, Refusal> {

@@ -1,5 +1,6 @@
 //! The simulated IAM over HTTP, as the functions see it.
 
+mod credential_report;
 mod roles;
 
 use std::num::NonZeroU32;

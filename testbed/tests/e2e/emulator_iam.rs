@@ -41,7 +41,7 @@ async fn emulator_with(population: Population) -> (Emulator, keynudge_testbed::a
     let aws = fresh_account(&emulator);
     let population = emulator_iam::create(&aws, population, || ()).await.unwrap();
     let mut iam_state = emulator.stop().await.unwrap();
-    emulator_iam::age_keys(&mut iam_state, &population).unwrap();
+    emulator_iam::set_ages(&mut iam_state, &population).unwrap();
     let options = emulator::Options { iam_state: Some(iam_state), ..emulator::Options::default() };
     let (emulator, _) = start_with_ses(options).await;
     let aws = keynudge_testbed::aws::Client::new(emulator.endpoint(), aws.account().clone());

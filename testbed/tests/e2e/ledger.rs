@@ -93,7 +93,12 @@ impl RunRecord<'_> {
 
     /// Nobody is missing between one step and the next.
     fn assert_adds_up(&self) {
-        let skipped = ["UsersSkippedNeverSignedIn", "UsersSkippedOutsidePath", "UsersUnreadable"];
+        let skipped = [
+            "UsersSkippedNeverSignedIn",
+            "UsersSkippedOutsidePath",
+            "UsersSkippedTooYoung",
+            "UsersUnreadable",
+        ];
         let after_listing = [&skipped[..], &["UsersEnqueued"]].concat();
         let after_checking = ["MailsSent", "MailsNotDue", "MailsFailed", "WithoutContact", "Exempt"];
         assert_eq!(self.sum(&["UsersListed"]), self.sum(&after_listing), "{}", self.0);
@@ -124,6 +129,7 @@ async fn the_record_of_a_run_adds_up() {
         ("UsersListed", totals.users),
         ("UsersSkippedNeverSignedIn", totals.never_signed_in),
         ("UsersSkippedOutsidePath", totals.outside_path),
+        ("UsersSkippedTooYoung", totals.too_young),
         ("UsersChecked", totals.checked),
         ("StaleOwners", totals.stale_owners),
         ("Exempt", totals.exempt),

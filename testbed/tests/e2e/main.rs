@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+mod credential_report;
 mod emulator_iam;
 mod faults;
 mod ledger;

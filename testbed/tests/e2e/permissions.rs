@@ -142,6 +142,9 @@ const NOT_ENFORCED: [(&str, &str, &str, &str); 26] = [
     ("ScheduleRole", "sqs:SendMessage", "ScheduleDeadLetterQueue", STARTS),
 ];
 
+/// The grants of the producer that there are only with the filter by credential report. The emulator asks for both.
+const NEEDED_BY_THE_FILTER: [&str; 2] = ["iam:GenerateCredentialReport", "iam:GetCredentialReport"];
+
 impl Grant {
     fn is(&self, role: &str, action: &str, resource: &str) -> bool {
         self.key() == (role, action, resource)
@@ -214,12 +217,20 @@ async fn enforcing() -> &'static Emulator {
 /// A deployment in an account with one user, whose key is made now and judged in the future. The user is named by an
 /// address, which is in what AWS says when it denies a call about the user.
 async fn deploy_with_one_owner() -> (Deployment, Population) {
+    deploy_with_one_owner_and("none").await
+}
+
+/// The same, with this filter.
+async fn deploy_with_one_owner_and(user_filter: &str) -> (Deployment, Population) {
     let setting = Setting { everybody: true, ..Setting::default() };
     let profile = Profile { contact: Contact::Name, ..Profile::with(Keys::Stale) };
     let population = Population::of_profiles(&setting, &[profile], 6);
     let aws = fresh_account(enforcing().await);
     let population = emulator_iam::create(&aws, population, || ()).await.unwrap();
-    let parameters = Parameters::unpaced().with("Audience", "all").with("AllowAsOf", "true");
+    let parameters = Parameters::unpaced()
+        .with("Audience", "all")
+        .with("AllowAsOf", "true")
+        .with("UserFilter", user_filter);
     (deploy(aws, &parameters).await, population)
 }
 
@@ -501,6 +512,30 @@ async fn the_roles_grant_what_is_listed_and_nothing_else() {
     let mut lines: Vec<String> = grants.iter().map(|grant| grant.masked(&deployment)).collect();
     lines.sort_unstable();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[tokio::test]
+async fn the_filter_by_credential_report_takes_two_grants_more_and_is_left_out_without_one_of_them() {
+    let without_each = [None, Some(0), Some(1)].map(|left_out: Option<usize>| async move {
+        let left_out = left_out.map(|at| NEEDED_BY_THE_FILTER[at]);
+        let (deployment, population) = deploy_with_one_owner_and("credential-report").await;
+        let mut grants = grants_of(&deployment).await;
+        assert_eq!(grants.len(), NEEDED.len() + NOT_ENFORCED.len() + NEEDED_BY_THE_FILTER.len());
+        for action in NEEDED_BY_THE_FILTER {
+            assert!(grants.iter().any(|grant| grant.is("ProducerRole", action, "*")), "{action}");
+        }
+        grants.retain(|grant| Some(&*grant.action) != left_out);
+        allow(&deployment, &grants).await;
+        let denied = denied_by(Probe::Scan, &[], &deployment, &population).await;
+        let expected = left_out.map(|action| (Function::Producer, action.to_owned()));
+        assert_eq!(denied, BTreeSet::from_iter(expected));
+        drain(&deployment).await;
+        assert!(is_done(Probe::Scan, &deployment).await, "the owner is mailed in any case");
+        let unavailable = deployment.metrics().await.unwrap().get("CredentialReportsUnavailable");
+        assert_eq!(unavailable, u64::from(left_out.is_some()));
+        assert_log_is_private(&deployment, &secrets_of(&population)).await;
+    });
+    stream::iter(without_each).buffer_unordered(CONCURRENCY).collect::<()>().await;
 }
 
 #[derive(Deserialize)]

@@ -86,9 +86,9 @@ async fn start(options: &Options, mut estates: Estates, progress: &Progress) -> 
             let aws = Client::new(emulator.endpoint(), estates.home().clone());
             let population = &mut estates.all[0].population;
             *population = create_users(&aws, population.clone(), progress).await?;
-            progress.step("giving the keys their ages");
+            progress.step("giving users and keys their ages");
             let mut iam_state = emulator.stop().await?;
-            emulator_iam::age_keys(&mut iam_state, population)?;
+            emulator_iam::set_ages(&mut iam_state, population)?;
             let iam_state = Some(iam_state);
             let emulator_options = emulator::Options { iam_state, ..emulator_options };
             Emulator::start(&emulator_options, &report).await?

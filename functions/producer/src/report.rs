@@ -1,0 +1,172 @@
+//! An account's credential report: asked for, waited for and read, or done without.
+
+use std::time::Duration;
+
+use keynudge_core::credential_report::{CredentialReport, InvalidReport};
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ports::{CredentialReports, ReportState};
+use keynudge_lambda::deadline::Deadline;
+use tokio::time::{sleep, timeout};
+
+/// How long a report is waited for. IAM takes seconds to make one; nothing says that it could not take minutes.
+const TIME_FOR_THE_REPORT: Duration = Duration::from_secs(90);
+
+/// What is left for the scan, however long the report takes: an account's five pages and 500 batches, some 20 s, and what is
+/// wanted for its last page.
+const TIME_FOR_THE_SCAN: Duration = Duration::from_secs(75);
+
+/// How long until the report is asked for again, twice as long each time. Whoever waits long enough makes some 15 calls of
+/// those the whole account shares.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoReport {
+    /// IAM is still making it.
+    #[error("IAM has not made the report in time")]
+    NotReady,
+    /// IAM is not to be asked for it, or had no answer for as long as there was time.
+    #[error(transparent)]
+    Call(#[from] CallFailed),
+    /// It is not what it should be.
+    #[error("the report cannot be read: {0}")]
+    Invalid(#[from] InvalidReport),
+}
+
+/// The report of the account that `iam` is of.
+pub(crate) async fn fetch(
+    iam: &impl CredentialReports,
+    deadline: Deadline,
+) -> Result<CredentialReport, NoReport> {
+    let mut so_far = NoReport::NotReady;
+    let waiting = timeout(TIME_FOR_THE_REPORT, wait_for(iam, &mut so_far));
+    match deadline.within(TIME_FOR_THE_SCAN, waiting).await {
+        Some(Ok(report)) => Ok(CredentialReport::read(&report?)?),
+        Some(Err(_)) | None => Err(so_far),
+    }
+}
+
+/// Asks until IAM has the report, and reads it. What keeps it from that is in `so_far`.
+async fn wait_for(iam: &impl CredentialReports, so_far: &mut NoReport) -> Result<Vec<u8>, CallFailed> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match ask_for(iam).await {
+            Ok(Some(report)) => return Ok(report),
+            Ok(None) => *so_far = NoReport::NotReady,
+            Err(error) if error.class == FailureClass::Retry => *so_far = error.into(),
+            Err(error) => return Err(error),
+        }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(2 * pause);
+    }
+}
+
+/// The report, if IAM has it. One that expires between the two calls is made anew by the next request.
+async fn ask_for(iam: &impl CredentialReports) -> Result<Option<Vec<u8>>, CallFailed> {
+    match iam.generate_report().await? {
+        ReportState::Complete => iam.report().await,
+        ReportState::InProgress => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keynudge_testing::{MemoryIam, MemoryReport, failure, no_time, plenty_of_time, role_denied};
+    use tokio::time::Instant;
+
+    const REPORT: &str = "user,arn,user_creation_time,access_key_1_active,access_key_1_last_rotated,\
+                          access_key_2_active,access_key_2_last_rotated\n";
+
+    type States = Vec<Result<ReportState, FailureClass>>;
+    type Reads = Vec<Result<Option<Vec<u8>>, FailureClass>>;
+
+    fn iam(states: States, reads: Reads) -> MemoryIam {
+        let report = MemoryReport { content: REPORT.into(), ..MemoryReport::default() };
+        report.states.replace(states.into());
+        report.reads.replace(reads.into());
+        MemoryIam { report, ..MemoryIam::default() }
+    }
+
+    fn calls(iam: &MemoryIam, name: &str) -> usize {
+        iam.calls.borrow().iter().filter(|call| *call == name).count()
+    }
+
+    async fn reason(iam: &MemoryIam, deadline: Deadline) -> String {
+        fetch(iam, deadline).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_is_there_takes_two_calls() {
+        let iam = iam(vec![], vec![]);
+        fetch(&iam, plenty_of_time()).await.unwrap();
+        assert_eq!(*iam.calls.borrow(), ["generate report", "report"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_in_progress_is_asked_for_until_it_is_complete_and_read_once() {
+        let iam = iam(vec![Ok(ReportState::InProgress); 4], vec![]);
+        fetch(&iam, plenty_of_time()).await.unwrap();
+        assert_eq!((calls(&iam, "generate report"), calls(&iam, "report")), (5, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_call_and_a_report_that_expired_meanwhile_are_asked_for_again() {
+        let states = vec![Err(FailureClass::Retry), Ok(ReportState::Complete)];
+        let iam = iam(states, vec![Ok(None), Err(FailureClass::Retry)]);
+        fetch(&iam, plenty_of_time()).await.unwrap();
+        assert_eq!((calls(&iam, "generate report"), calls(&iam, "report")), (4, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_is_never_ready_is_given_up_after_few_calls() {
+        let began = Instant::now();
+        let iam = iam(vec![Ok(ReportState::InProgress); 1_000], vec![]);
+        assert_eq!(reason(&iam, plenty_of_time()).await, "IAM has not made the report in time");
+        assert_eq!(began.elapsed(), TIME_FOR_THE_REPORT);
+        assert!(calls(&iam, "generate report") < 20, "{:?}", iam.calls);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_scan_has_its_time_even_if_the_report_never_comes() {
+        let deadline = Deadline::after(TIME_FOR_THE_SCAN + Duration::from_secs(15));
+        let iam = iam(vec![Ok(ReportState::InProgress); 1_000], vec![]);
+        reason(&iam, deadline).await;
+        assert!(!deadline.leaves_less_than(TIME_FOR_THE_SCAN));
+        reason(&iam, no_time()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_does_not_answer_is_no_longer_waited_for() {
+        let iam = MemoryIam { latency: Duration::from_hours(2), ..iam(vec![], vec![]) };
+        reason(&iam, plenty_of_time()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_kept_the_report_away_until_the_end_is_the_reason() {
+        let iam = iam(vec![Err(FailureClass::Retry); 1_000], vec![]);
+        assert_eq!(reason(&iam, plenty_of_time()).await, "test:Call failed: Scripted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_an_operator_can_repair_is_not_waited_for() {
+        let began = Instant::now();
+        for class in [FailureClass::Operator, FailureClass::Never] {
+            let iam = iam(vec![Err(class)], vec![]);
+            assert_eq!(reason(&iam, plenty_of_time()).await, failure(class).to_string());
+        }
+        let refusing = MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() };
+        let error = fetch(&refusing, plenty_of_time()).await.unwrap_err();
+        assert!(matches!(error, NoReport::Call(error) if error.is_role_denied()));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_is_none_is_not_asked_for_again() {
+        let iam = iam(vec![], vec![Ok(Some(b"<html>".to_vec()))]);
+        let reason = reason(&iam, plenty_of_time()).await;
+        assert_eq!(reason, "the report cannot be read: it has not one column called arn");
+        assert_eq!(calls(&iam, "generate report"), 1);
+    }
+}
