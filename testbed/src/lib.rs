@@ -35,6 +35,7 @@
 //! * [`stage`]: Keynudge set up to be measured.
 //! * [`measurement`]: what benchmarks make of several runs.
 //! * [`charts`]: pictures of it.
+//! * [`cost`]: what a run would cost on AWS.
 //!
 //! For the programs that run it, the demo and the faults:
 //!
@@ -49,6 +50,7 @@
 
 pub mod aws;
 pub mod charts;
+pub mod cost;
 pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use anyhow::Result;
+use indicatif::HumanCount;
 use keynudge_testbed::charts::lines::{Lines, Series};
+use keynudge_testbed::cost::{Dollars, Used};
 use keynudge_testbed::measurement::median;
 use keynudge_testbed::stage::{Observed, Outcome};
 use serde::Serialize;
@@ -15,6 +17,9 @@ use crate::usage::Usage;
 /// The goals.
 const USED_MIN: f64 = 0.95;
 const TIME_OVER_BOUND_MAX: f64 = 1.1;
+
+/// What costs are told for.
+const USERS_OF_COST: usize = 10_000;
 
 /// What `--json` prints, in this order: medians first, then each run.
 #[derive(Clone, Debug, Serialize)]
@@ -53,12 +58,23 @@ pub(crate) struct RunFigures {
     given_back: u64,
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
+    /// What AWS would bill.
+    used_of_aws: Used,
+    /// What that costs for [`USERS_OF_COST`] users.
+    dollars: Dollars,
     /// The calls that were answered in each second.
     answered_by_second: Vec<u64>,
 }
 
 impl RunFigures {
-    pub(crate) fn of(observed: Observed, usage: &Usage, needed: usize, rate: NonZeroU32) -> Self {
+    pub(crate) fn of(
+        observed: Observed,
+        usage: &Usage,
+        used_of_aws: Used,
+        options: &Options,
+        needed: usize,
+    ) -> Self {
+        let rate = options.calls_per_second;
         let bound_s = seconds_at(needed, rate);
         let Observed { ran, outcome, metrics } = observed;
         let answered_by_second = usage.answered();
@@ -74,6 +90,8 @@ impl RunFigures {
             postponed: metrics.get("RecordsPostponed"),
             given_back: metrics.get("RecordsGivenBack"),
             outcome,
+            dollars: used_of_aws.dollars(number(USERS_OF_COST) / number(options.users)),
+            used_of_aws,
             answered_by_second,
         }
     }
@@ -172,6 +190,15 @@ impl fmt::Display for Report<'_> {
             figures.time_over_bound,
             goal(figures.time_over_bound <= TIME_OVER_BOUND_MAX)
         )?;
+        self.runs.iter().try_for_each(|run| {
+            let Dollars { lambda, sqs, dynamodb, logs, without_mail, ses, with_mail } = run.dollars;
+            writeln!(
+                out,
+                "  {} users cost $ {without_mail:.4} (Lambda {lambda:.4}, SQS {sqs:.4}, DynamoDB {dynamodb:.4}, logs \
+                 {logs:.4}), with mail $ {with_mail:.4} (SES {ses:.4}), at list prices",
+                HumanCount(USERS_OF_COST as u64),
+            )
+        })?;
         writeln!(
             out,
             "\n{}",

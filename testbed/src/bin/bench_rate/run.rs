@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use keynudge_testbed::cost::Used;
 use keynudge_testbed::deployment::Parameters;
 use keynudge_testbed::estate::{Estates, Plan};
 use keynudge_testbed::functions::Packages;
@@ -61,7 +62,8 @@ async fn one_run(options: &Options, packages: &Packages) -> Result<(RunFigures, 
     say(&format!("{needed} calls at {rate} a second: at least {:.0} s", bound.as_secs_f64()));
     let observed = stage.run(patience_for(bound), |_| ()).await?;
     let usage = Usage::of(&stage.iam.calls_by_second(stage.estates.home()));
-    Ok((RunFigures::of(observed, &usage, needed, rate), usage))
+    let used = Used::by(&stage.deployment).await?;
+    Ok((RunFigures::of(observed, &usage, used, options, needed), usage))
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program was asked for")]
