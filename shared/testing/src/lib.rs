@@ -629,13 +629,16 @@ impl AccountAliases for MemoryIam {
     }
 }
 
-/// The credential report of an account. Its clones share what is scripted.
+/// What the next calls of a kind come to, in order; clones share it.
+pub type Script<T> = Rc<RefCell<VecDeque<Result<T, FailureClass>>>>;
+
+/// The credential report of an account.
 #[derive(Clone, Default)]
 pub struct MemoryReport {
     /// What the next requests for it come to; with none left, it is complete.
-    pub states: Rc<RefCell<VecDeque<Result<ReportState, FailureClass>>>>,
+    pub states: Script<ReportState>,
     /// What the next attempts to read it come to; with none left, it is [`Self::content`].
-    pub reads: Rc<RefCell<VecDeque<Result<Option<Vec<u8>>, FailureClass>>>>,
+    pub reads: Script<Option<Vec<u8>>>,
     /// What it says.
     pub content: Vec<u8>,
 }
