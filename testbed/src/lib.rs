@@ -32,6 +32,8 @@
 //! What it measures:
 //!
 //! * [`measurement`]: what benchmarks make of several runs.
+//! * [`cpu_time`]: how much processor time the functions took.
+//! * [`workbench`]: other programs, and what they took.
 //! * [`charts`]: pictures of it.
 //!
 //! For the programs that run it, the demo and the faults:
@@ -46,6 +48,7 @@
 
 pub mod aws;
 pub mod charts;
+pub mod cpu_time;
 pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
@@ -72,6 +75,7 @@ pub mod simulated_iam;
 pub mod simulated_organization;
 pub mod simulated_ses;
 pub mod venv;
+pub mod workbench;
 pub mod workspace;
 
 pub use error::{Error, Result};

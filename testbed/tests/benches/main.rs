@@ -1,0 +1,3 @@
+//! A small run of each benchmark, as its user starts it: outcomes, and the shape of what it prints. Never a time.
+
+mod pipeline;
