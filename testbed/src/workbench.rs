@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::iter::Sum;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -101,9 +101,8 @@ impl Workbench {
 
     fn usage(&self, command: &[&OsStr], said: &str) -> Result<Usage> {
         let failed = |how: &str| {
-            let program = command.iter().find(|part| Path::new(part).is_absolute());
-            let what =
-                format!("{} {how}", program.map_or_else(String::new, |path| path.display().to_string()));
+            let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+            let what = format!("`{}` {how}", words.join(" "));
             Error::Measured { what, log: self.run.log(), tail: self.run.log_tail() }
         };
         let measured: Measured =
@@ -126,4 +125,47 @@ struct Measured {
     wall_s: f64,
     cpu_s: f64,
     peak_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn workbench(test: &str) -> Workbench {
+        Workbench::new(&format!("workbench-{test}"), "python3".into(), Vec::new()).unwrap()
+    }
+
+    fn python(program: &str) -> [&OsStr; 3] {
+        ["python3".as_ref(), "-c".as_ref(), program.as_ref()]
+    }
+
+    #[tokio::test]
+    async fn a_program_is_measured() {
+        let usage = workbench("measured").run(&python("len('x' * 50_000_000)")).await.unwrap();
+        assert!(usage.peak_bytes > 50_000_000 && usage.cpu > Duration::ZERO && usage.wall > Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_an_error_with_what_it_said() {
+        let failed = workbench("failed").run(&python("import sys; sys.exit('no such luck')")).await;
+        let error = failed.unwrap_err().to_string();
+        assert!(error.contains("ended with status 1") && error.ends_with("no such luck"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_program_ends_when_nobody_waits_for_it_any_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let program = format!("import socket; socket.create_connection(('127.0.0.1', {port})).recv(1)");
+        let (workbench, command) = (workbench("dropped"), python(&program));
+        let mut connection = tokio::select! {
+            ended = workbench.run(&command) => panic!("{ended:?}"),
+            connection = listener.accept() => connection.unwrap().0,
+        };
+        // The connection breaks when the program ends.
+        let _ = connection.read_to_end(&mut Vec::new()).await;
+    }
 }
