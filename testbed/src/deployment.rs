@@ -200,6 +200,21 @@ impl Deployment {
         correct_event_source_mappings(&self.aws).await
     }
 
+    /// Deletes the stack: nothing of it keeps the emulator busy from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stack`] if it cannot be deleted, and whatever a call may answer.
+    pub async fn delete(self) -> Result<()> {
+        let name = [("StackName", &*self.stack)];
+        let _: IgnoredAny = self.aws.query(CLOUDFORMATION, "DeleteStack", &name).await?;
+        match wait_for(&self.aws, "DELETE", &self.stack).await {
+            // A stack that is gone has no name any more.
+            Ok(_) | Err(Error::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// All that the stack made.
     #[must_use]
     pub fn resources(&self) -> &[Resource] {

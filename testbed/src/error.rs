@@ -75,6 +75,16 @@ pub enum Error {
         /// The last lines of that file.
         tail: String,
     },
+    /// A program that was to be measured failed.
+    #[error("{what}; the end of its log, {}:\n{tail}", log.display())]
+    Measured {
+        /// What it did.
+        what: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of that file.
+        tail: String,
+    },
     /// The functions do not build.
     #[error("`cargo {arguments}` failed: {detail}")]
     Build {

@@ -34,6 +34,8 @@
 //!
 //! * [`stage`]: Keynudge set up to be measured.
 //! * [`measurement`]: what benchmarks make of several runs.
+//! * [`cpu_time`]: how much processor time the functions took.
+//! * [`workbench`]: other programs, and what they took.
 //! * [`charts`]: pictures of it.
 //! * [`cost`]: what a run would cost on AWS.
 //!
@@ -51,6 +53,7 @@
 pub mod aws;
 pub mod charts;
 pub mod cost;
+pub mod cpu_time;
 pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
@@ -80,6 +83,7 @@ pub mod simulated_organization;
 pub mod simulated_ses;
 pub mod stage;
 pub mod venv;
+pub mod workbench;
 pub mod workspace;
 
 pub use error::{Error, Result};

@@ -36,6 +36,13 @@ pub const FAULTS: Packages = Packages {
     modules: "microburst.core.pipeline",
 };
 
+/// What Keynudge is compared with.
+pub const CONTENDERS: Packages = Packages {
+    requirements: include_str!("../contenders/requirements.txt"),
+    name: "what Keynudge is compared with",
+    modules: "boto3, c7n, c7n_mailer",
+};
+
 /// The oldest Python the emulator runs on.
 const MINIMUM: (u32, u32) = (3, 10);
 

@@ -26,6 +26,7 @@ impl Service {
 /// What an operation found.
 pub(super) enum Answer {
     Users(ListUsersResult),
+    User(GetUserResult),
     AccessKeys(ListAccessKeysResult),
     Tags(ListUserTagsResult),
     LastUsed(GetAccessKeyLastUsedResult),
@@ -40,6 +41,7 @@ impl Answer {
     pub(super) fn to_xml(&self, request_id: &str) -> Result<String, quick_xml::SeError> {
         match self {
             Self::Users(result) => envelope(Service::Iam, "ListUsers", result, request_id),
+            Self::User(result) => envelope(Service::Iam, "GetUser", result, request_id),
             Self::AccessKeys(result) => envelope(Service::Iam, "ListAccessKeys", result, request_id),
             Self::Tags(result) => envelope(Service::Iam, "ListUserTags", result, request_id),
             Self::LastUsed(result) => envelope(Service::Iam, "GetAccessKeyLastUsed", result, request_id),
@@ -97,6 +99,15 @@ pub(super) struct UserElement {
     pub(super) create_date: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) password_last_used: Option<String>,
+    /// Lists have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tags: Option<Members<TagElement>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GetUserResult {
+    pub(super) user: UserElement,
 }
 
 #[derive(Serialize)]

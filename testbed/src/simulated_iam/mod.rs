@@ -3,7 +3,7 @@
 //!
 //! It speaks IAM's Query protocol on a loopback port, to whichever account's credentials a request carries, and answers
 //! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags`, `GetAccessKeyLastUsed`, `ListAccountAliases`,
-//! `GenerateCredentialReport` and `GetCredentialReport`.
+//! `GenerateCredentialReport` and `GetCredentialReport`; and, for those whom Keynudge is compared with, `GetUser`.
 //!
 //! On the same port are the ways into an account: STS, which hands out credentials for the roles that accounts have for
 //! others, and Organizations, which says what accounts there are.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::answers::{
-    AccessKeyElement, AccessKeyLastUsed, Answer, GetAccessKeyLastUsedResult, ListAccessKeysResult,
-    ListAccountAliasesResult, ListUserTagsResult, ListUsersResult, Members, Refusal, TagElement, UserElement,
-    date,
+    AccessKeyElement, AccessKeyLastUsed, Answer, GetAccessKeyLastUsedResult, GetUserResult,
+    ListAccessKeysResult, ListAccountAliasesResult, ListUserTagsResult, ListUsersResult, Members, Refusal,
+    TagElement, UserElement, date,
 };
-use super::directory::{AccessKey, Directory, User};
+use super::directory::{AccessKey, Directory, Tag, User};
 use crate::aws::IAM_VERSION;
 
 const MAX_ITEMS_DEFAULT: usize = 100;
@@ -25,6 +25,7 @@ pub(super) fn answer(
 ) -> Result<Answer, Refusal> {
     match action(parameters) {
         "ListUsers" => list_users(directory, parameters).map(Answer::Users),
+        "GetUser" => get_user(directory, parameters).map(Answer::User),
         "ListAccessKeys" => list_access_keys(directory, parameters).map(Answer::AccessKeys),
         "ListUserTags" => list_user_tags(directory, parameters).map(Answer::Tags),
         "GetAccessKeyLastUsed" => last_used(directory, parameters).map(Answer::LastUsed),
@@ -69,7 +70,15 @@ fn user_element(directory: &Directory, user: &User) -> UserElement {
         arn: directory.arn(user),
         create_date: date(user.created_at),
         password_last_used: user.password_last_used.map(date),
+        tags: None,
     }
+}
+
+/// Unlike the users of a list, it has its tags.
+fn get_user(directory: &Directory, parameters: &Parameters) -> Result<GetUserResult, Refusal> {
+    let user = named_user(directory, parameters)?;
+    let tags = Members { member: user.tags.iter().map(tag_element).collect() };
+    Ok(GetUserResult { user: UserElement { tags: Some(tags), ..user_element(directory, user) } })
 }
 
 fn list_access_keys(directory: &Directory, parameters: &Parameters) -> Result<ListAccessKeysResult, Refusal> {
@@ -96,12 +105,15 @@ fn list_user_tags(directory: &Directory, parameters: &Parameters) -> Result<List
     let user = named_user(directory, parameters)?;
     let page = Page::of(user.tags.len(), parameters)?;
     let tags = user.tags[page.range.clone()].iter();
-    let elements = tags.map(|tag| TagElement { key: tag.key.clone(), value: tag.value.clone() });
     Ok(ListUserTagsResult {
-        tags: Members { member: elements.collect() },
+        tags: Members { member: tags.map(tag_element).collect() },
         is_truncated: page.is_truncated(),
         marker: page.marker,
     })
+}
+
+fn tag_element(tag: &Tag) -> TagElement {
+    TagElement { key: tag.key.clone(), value: tag.value.clone() }
 }
 
 /// A key that was never used has no date, and `N/A` for the rest.

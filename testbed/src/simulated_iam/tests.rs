@@ -169,6 +169,7 @@ async fn users_keys_tags_and_last_use_are_written_as_iam_writes_them() {
     let mut wire = Vec::new();
     for parameters in [
         [("Action", "ListUsers"), ("MaxItems", "10")],
+        [("Action", "GetUser"), ("UserName", "ada")],
         [("Action", "ListAccessKeys"), ("UserName", "ada")],
         [("Action", "ListUserTags"), ("UserName", "ada")],
         [("Action", "GetAccessKeyLastUsed"), ("AccessKeyId", "AKIAUSED")],

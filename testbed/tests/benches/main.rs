@@ -1,4 +1,5 @@
-//! The benchmarks, each once and small: that they work, and what they say of a run. Never how fast it was.
+//! A small run of each benchmark, as its user starts it: outcomes, and the shape of what it prints. Never a time.
 
+mod pipeline;
 mod rate;
 mod scale;
