@@ -14,8 +14,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::aws::{
-    CLOUDFORMATION, Client, GET_SCHEDULE, LIST_EVENT_SOURCE_MAPPINGS, SES, UPDATE_EVENT_SOURCE_MAPPING,
-    UPDATE_SCHEDULE,
+    CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, INVOKE, LIST_EVENT_SOURCE_MAPPINGS,
+    SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_SCHEDULE,
 };
 use crate::functions::{Function, Packages};
 use crate::population::DOMAIN;
@@ -241,6 +241,48 @@ impl Deployment {
     }
 }
 
+impl Deployment {
+    /// The environment variables the template gives a function.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Template`] if it gives none, and whatever the call to Lambda answers.
+    pub async fn variables(&self, function: Function) -> Result<BTreeMap<String, String>> {
+        let path = format!("{}/configuration", self.function_path(function));
+        let mut configuration = self.aws.rest(GET_FUNCTION_CONFIGURATION, &path, None).await?;
+        serde_json::from_value(configuration["Environment"]["Variables"].take())
+            .map_err(|error| template_problem(format!("{}'s variables: {error}", function.logical_id())))
+    }
+
+    /// Invokes a function with an event, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the call to Lambda answers.
+    pub async fn invoke(&self, function: Function, event: &Value) -> Result<Value> {
+        let path = format!("{}/invocations", self.function_path(function));
+        self.aws.rest(INVOKE, &path, Some(event)).await
+    }
+
+    /// Has the queues feed no function any more: what is put into them stays there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the calls to Lambda answer.
+    pub async fn disconnect_queues(&self) -> Result<()> {
+        for id in
+            event_source_mappings(&self.aws).await?.iter().filter_map(|mapping| mapping["UUID"].as_str())
+        {
+            update_event_source_mapping(&self.aws, id, &json!({ "Enabled": false })).await?;
+        }
+        Ok(())
+    }
+
+    fn function_path(&self, function: Function) -> String {
+        format!("/2015-03-31/functions/{}", self.outputs.function_name(function))
+    }
+}
+
 /// `infra/ses.yaml`, deployed: what SES says of mails goes to a topic.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -381,16 +423,26 @@ async fn wait_for(aws: &Client, what: &str, name: &str) -> Result<Stack> {
 /// `CloudFormation` makes a number of a parameter where a number belongs. The emulator leaves it a string, and its poller
 /// then fails on `MaximumConcurrency`.
 async fn correct_event_source_mappings(aws: &Client) -> Result<()> {
-    const PATH: &str = "/2015-03-31/event-source-mappings";
-    let answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, PATH, None).await?;
-    for mapping in answer["EventSourceMappings"].as_array().into_iter().flatten() {
+    for mapping in event_source_mappings(aws).await? {
         let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"];
         let number: Option<u32> = concurrency.as_str().and_then(|text| text.parse().ok());
         let (Some(number), Some(id)) = (number, mapping["UUID"].as_str()) else { continue };
         let correction = json!({ "ScalingConfig": { "MaximumConcurrency": number } });
-        aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &format!("{PATH}/{id}"), Some(&correction)).await?;
+        update_event_source_mapping(aws, id, &correction).await?;
     }
     Ok(())
+}
+
+const EVENT_SOURCE_MAPPINGS: &str = "/2015-03-31/event-source-mappings";
+
+async fn event_source_mappings(aws: &Client) -> Result<Vec<Value>> {
+    let mut answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, EVENT_SOURCE_MAPPINGS, None).await?;
+    Ok(answer["EventSourceMappings"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+async fn update_event_source_mapping(aws: &Client, id: &str, change: &Value) -> Result<()> {
+    let path = format!("{EVENT_SOURCE_MAPPINGS}/{id}");
+    aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &path, Some(change)).await.map(drop)
 }
 
 async fn describe_stack(aws: &Client, name: &str) -> Result<Stack> {

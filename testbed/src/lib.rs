@@ -9,6 +9,7 @@
 //! * [`simulated_iam`]: IAM as no emulator has it: real pages, real ages, throttling.
 //! * [`simulated_organization`]: which accounts there are. The simulated IAM serves it, and the way into them.
 //! * [`simulated_ses`]: what the emulator's SES lacks: rate, daily quota, a configuration set's events.
+//! * [`https_fronts`]: HTTPS in front of services that speak HTTP.
 //! * [`aws`]: a client for the few AWS calls the testbed makes.
 //!
 //! What runs on it:
@@ -54,6 +55,7 @@ pub mod faults;
 pub mod function_logs;
 pub mod functions;
 pub mod hostile;
+pub mod https_fronts;
 pub mod interrupt;
 pub mod killer;
 mod launcher;
