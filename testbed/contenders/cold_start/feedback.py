@@ -1,13 +1,12 @@
 """Writes into the ledger what SES says of mails: the calls of Keynudge's feedback, one after the other."""
 
-import os
 from datetime import datetime, timezone
 
 import boto3
 
-from records import count, messages
+from records import LEDGER_TABLE, count, messages
 
-table = boto3.resource("dynamodb").Table(os.environ["LEDGER_TABLE"])
+dynamodb = boto3.client("dynamodb")
 
 
 def handler(event: dict) -> dict:
@@ -18,22 +17,23 @@ def handler(event: dict) -> dict:
 
 def hear(ses_event: dict) -> None:
     tags = {name: values[0] for name, values in ses_event["mail"]["tags"].items()}
-    owner = {"pk": f"owner#{tags['account_id']}#{tags['user_id']}", "sk": "ledger"}
-    entry = table.get_item(Key=owner, ConsistentRead=True)["Item"]
-    last = entry["history"][0]
-    if last["claim_id"] != tags["claim_id"]:
+    owner = {"pk": {"S": f"owner#{tags['account_id']}#{tags['user_id']}"}, "sk": {"S": "ledger"}}
+    entry = dynamodb.get_item(TableName=LEDGER_TABLE, Key=owner, ConsistentRead=True)["Item"]
+    last = entry["history"]["L"][0]["M"]
+    if last["claim_id"]["S"] != tags["claim_id"]:
         return
     revision = entry["revision"]
-    entry["revision"] = revision + 1
-    entry["not_reached"] = {
-        "reason": ses_event["eventType"].lower(),
-        "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    not_reached = {
+        "reason": {"S": ses_event["eventType"].lower()},
+        "at": {"S": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")},
     }
-    table.put_item(
+    entry.update(revision={"N": str(int(revision["N"]) + 1)}, not_reached={"M": not_reached})
+    dynamodb.put_item(
+        TableName=LEDGER_TABLE,
         Item=entry,
         ConditionExpression="#revision = :previous",
         ExpressionAttributeNames={"#revision": "revision"},
         ExpressionAttributeValues={":previous": revision},
     )
-    run = {"run_id": last["notice"]["run_id"], "account_id": tags["account_id"]}
-    count(table, run, "ADD", OwnersNotReached=1)
+    run = {"run_id": last["notice"]["M"]["run_id"]["S"], "account_id": tags["account_id"]}
+    count(dynamodb, run, "ADD", OwnersNotReached=1)

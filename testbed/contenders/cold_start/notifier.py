@@ -5,10 +5,10 @@ import uuid
 
 import boto3
 
-from records import count, messages
+from records import LEDGER_TABLE, count, messages
 
 ses = boto3.client("ses")
-table = boto3.resource("dynamodb").Table(os.environ["LEDGER_TABLE"])
+dynamodb = boto3.client("dynamodb")
 
 TEXT = """Hello,
 
@@ -25,25 +25,28 @@ HTML = "<html><body><p>Hello,</p><p>these access keys of {name} in account {acco
 def handler(event: dict) -> dict:
     for finding in messages(event):
         mail(finding)
-        count(table, finding, "ADD", MailsSent=1)
+        count(dynamodb, finding, "ADD", MailsSent=1)
     return {"batchItemFailures": []}
 
 
 def mail(finding: dict) -> None:
-    owner = {"pk": f"owner#{finding['account_id']}#{finding['user']['id']}", "sk": "ledger"}
-    if "Item" in table.get_item(Key=owner, ConsistentRead=True):
+    owner = {"pk": {"S": f"owner#{finding['account_id']}#{finding['user']['id']}"}, "sk": {"S": "ledger"}}
+    if "Item" in dynamodb.get_item(TableName=LEDGER_TABLE, Key=owner, ConsistentRead=True):
         return
     ses.get_send_quota()
     claim_id = uuid.uuid4().hex
-    table.put_item(
-        Item={**owner, "revision": 1, "claim": claim_id}, ConditionExpression="attribute_not_exists(pk)"
+    dynamodb.put_item(
+        TableName=LEDGER_TABLE,
+        Item={**owner, "revision": {"N": "1"}, "claim": {"S": claim_id}},
+        ConditionExpression="attribute_not_exists(pk)",
     )
     send(finding, claim_id)
-    table.put_item(
-        Item={**owner, "revision": 2, "sent": claim_id},
+    dynamodb.put_item(
+        TableName=LEDGER_TABLE,
+        Item={**owner, "revision": {"N": "2"}, "sent": {"S": claim_id}},
         ConditionExpression="#revision = :previous",
         ExpressionAttributeNames={"#revision": "revision"},
-        ExpressionAttributeValues={":previous": 1},
+        ExpressionAttributeValues={":previous": {"N": "1"}},
     )
 
 

@@ -9,7 +9,7 @@ from records import count, messages
 
 iam = boto3.client("iam")
 sqs = boto3.client("sqs")
-table = boto3.resource("dynamodb").Table(os.environ["LEDGER_TABLE"])
+dynamodb = boto3.client("dynamodb")
 
 BATCH = 10
 
@@ -21,7 +21,7 @@ def handler(event: dict) -> dict:
         checks = [check(scan, user, aliases) for user in users]
         for start in range(0, len(checks), BATCH):
             send(checks[start : start + BATCH])
-        count(table, scan, "SET", UsersListed=len(users), UsersEnqueued=len(checks))
+        count(dynamodb, scan, "SET", UsersListed=len(users), UsersEnqueued=len(checks))
     return {"batchItemFailures": []}
 
 

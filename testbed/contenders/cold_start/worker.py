@@ -10,7 +10,7 @@ from records import count, messages
 
 iam = boto3.client("iam")
 sqs = boto3.client("sqs")
-table = boto3.resource("dynamodb").Table(os.environ["LEDGER_TABLE"])
+dynamodb = boto3.client("dynamodb")
 
 
 def handler(event: dict) -> dict:
@@ -18,7 +18,7 @@ def handler(event: dict) -> dict:
     findings = [finding for finding in map(check, checks) if finding]
     if findings:
         send(findings)
-    count(table, checks[0], "ADD", UsersChecked=len(checks), StaleOwners=len(findings))
+    count(dynamodb, checks[0], "ADD", UsersChecked=len(checks), StaleOwners=len(findings))
     return {"batchItemFailures": []}
 
 

@@ -7,20 +7,11 @@ use keynudge_testbed::functions::{Function, Packages};
 use keynudge_testbed::workspace;
 use tokio::process::Command;
 
-/// One of the two that are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Contender {
-    Keynudge,
-    Python,
-}
-
-impl Contender {
-    pub(crate) const ALL: [Self; 2] = [Self::Keynudge, Self::Python];
-}
-
 /// A program, and the variables it is started with, which are all it has.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
+    /// Whose it is.
+    pub(crate) name: &'static str,
     executable: PathBuf,
     arguments: Vec<PathBuf>,
     variables: Vec<(String, String)>,
@@ -36,7 +27,12 @@ impl Program {
     ) -> Self {
         let mut variables = variables.to_vec();
         variables.push(("SSL_CERT_FILE".to_owned(), trusted.display().to_string()));
-        Self { executable: packages.executable(function).to_owned(), arguments: Vec::new(), variables }
+        Self {
+            name: "Keynudge",
+            executable: packages.executable(function).to_owned(),
+            arguments: Vec::new(),
+            variables,
+        }
     }
 
     /// The Python function that makes the same calls.
@@ -57,7 +53,7 @@ impl Program {
             ),
         ]);
         let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("contenders/cold_start/bootstrap.py");
-        Self { executable: python.to_owned(), arguments: vec![bootstrap], variables }
+        Self { name: "Python", executable: python.to_owned(), arguments: vec![bootstrap], variables }
     }
 
     /// How to start it, with this runtime API.

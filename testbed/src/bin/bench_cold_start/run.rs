@@ -10,13 +10,15 @@ use tokio::process::Command;
 
 use crate::cold_start::{self, ColdStart};
 use crate::options::Options;
-use crate::program::{Contender, Program};
+use crate::program::Program;
 use crate::report::{Comparison, Report};
 use crate::say;
 use crate::stage::Stage;
 
 /// Starts that count for nothing: afterwards, files are in memory, and Python's modules are compiled.
 const WARM_UP: usize = 1;
+/// Keynudge and Python.
+const CONTENDERS: usize = 2;
 
 /// Measures, and prints what came of it.
 pub(crate) async fn run(options: &Options) -> Result<()> {
@@ -26,15 +28,17 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     say("building the functions");
     let packages = Packages::build(options.profile()).await?;
     let rounds = WARM_UP + options.runs.get();
-    let stage = Stage::set_up(&packages, &usual_roots, rounds * Contender::ALL.len()).await?;
+    let stage = Stage::set_up(&packages, &usual_roots, rounds * CONTENDERS).await?;
     let mut comparisons = Vec::new();
     for function in options.functions() {
         say(&format!("starting {}", function.binary()));
         let variables = stage.variables(function).await?;
         let trusted = stage.fronts.bundle();
-        let keynudge = Program::keynudge(&packages, function, &variables, &trusted);
-        let python = Program::python(&python, function, &variables, &trusted);
-        let starts = compare(&stage, function, rounds, [&keynudge, &python]).await;
+        let programs = [
+            Program::keynudge(&packages, function, &variables, &trusted),
+            Program::python(&python, function, &variables, &trusted),
+        ];
+        let starts = compare(&stage, function, rounds, &programs).await;
         let [keynudge, python] = starts.with_context(|| format!("measuring {}", function.binary()))?;
         let zip_bytes = packages.zip(function).len();
         comparisons.push(Comparison { function, zip_bytes, keynudge, python });
@@ -47,21 +51,27 @@ async fn compare(
     stage: &Stage,
     function: Function,
     rounds: usize,
-    programs: [&Program; Contender::ALL.len()],
-) -> Result<[Vec<ColdStart>; Contender::ALL.len()]> {
-    let mut measured = [Vec::new(), Vec::new()];
+    programs: &[Program; CONTENDERS],
+) -> Result<[Vec<ColdStart>; CONTENDERS]> {
+    let mut measured = [const { Vec::new() }; CONTENDERS];
     stage.prepare(function).await?;
-    for start in 0..rounds * programs.len() {
-        let (round, contender) = (start / programs.len(), start % programs.len());
-        let event = stage.event(function, start).await?;
-        let cold_start = cold_start::measure(programs[contender], event).await;
-        let cold_start = cold_start.with_context(|| format!("{:?}", Contender::ALL[contender]))?;
-        stage.check(function, start).await.with_context(|| format!("{:?}", Contender::ALL[contender]))?;
-        if round >= WARM_UP {
+    for start in 0..rounds * CONTENDERS {
+        let contender = start % CONTENDERS;
+        let program = &programs[contender];
+        let cold_start = one_start(stage, function, start, program).await;
+        let cold_start = cold_start.with_context(|| program.name)?;
+        if start >= WARM_UP * CONTENDERS {
             measured[contender].push(cold_start);
         }
     }
     Ok(measured)
+}
+
+async fn one_start(stage: &Stage, function: Function, start: usize, program: &Program) -> Result<ColdStart> {
+    let event = stage.event(function, start).await?;
+    let cold_start = cold_start::measure(program, event).await?;
+    stage.check(function, start).await?;
+    Ok(cold_start)
 }
 
 /// The root certificates that boto3 trusts where nobody says otherwise.
