@@ -27,26 +27,23 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// What all clients share: credentials, region, HTTP client, timeouts and retries.
 pub async fn load() -> SdkConfig {
-    let loader = match default_http_client() {
-        Some(client) => {
-            read_roots_meanwhile(client.clone());
-            defaults().http_client(OneHttpClient(client))
-        }
-        None => defaults(),
-    };
-    loader.load().await
+    read_roots_meanwhile();
+    defaults().load().await
 }
 
-/// All of it but the HTTP client.
 pub(crate) fn defaults() -> ConfigLoader {
-    aws_config::defaults(behavior())
+    let loader = aws_config::defaults(behavior())
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .operation_timeout(OPERATION_TIMEOUT)
                 .build(),
         )
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
+    match default_http_client() {
+        Some(client) => loader.http_client(OneHttpClient(client)),
+        None => loader,
+    }
 }
 
 /// How the SDK behaves by default. Newer releases of it may know newer ways.
@@ -63,11 +60,14 @@ fn default_http_client() -> Option<SharedHttpClient> {
 /// Has the system's root certificates, more than a hundred, read and decoded for the whole process, on the thread that
 /// will look up host names. A function does so while it still starts, when Lambda gives it a whole CPU, and not within
 /// its first invocation, when it has a share of one. Nobody waits for it but who connects before it is done.
-fn read_roots_meanwhile(client: SharedHttpClient) {
-    tokio::task::spawn_blocking(move || {
-        // What the SDK's own clients do when they are made. What is wrong with the roots, the first call says.
-        let _ = client
-            .validate_base_client_config(&RuntimeComponentsBuilder::new("keynudge"), &ConfigBag::base());
+fn read_roots_meanwhile() {
+    tokio::task::spawn_blocking(|| {
+        if let Some(client) = default_http_client() {
+            let nothing = RuntimeComponentsBuilder::new("keynudge");
+            // What each of the SDK's clients does when it is made, unless it is given one. What is wrong with the roots,
+            // the first call says.
+            let _ = client.validate_base_client_config(&nothing, &ConfigBag::base());
+        }
     });
 }
 
