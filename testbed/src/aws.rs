@@ -115,6 +115,8 @@ pub const UPDATE_SCHEDULE: RestOperation =
 /// Reads a function's configuration.
 pub const GET_FUNCTION_CONFIGURATION: RestOperation =
     RestOperation { service: "lambda", name: "GetFunctionConfiguration", method: Method::GET };
+/// Has a function do its work, and waits for its answer.
+pub const INVOKE: RestOperation = RestOperation { service: "lambda", name: "Invoke", method: Method::POST };
 /// Lists what feeds functions.
 pub const LIST_EVENT_SOURCE_MAPPINGS: RestOperation =
     RestOperation { service: "lambda", name: "ListEventSourceMappings", method: Method::GET };

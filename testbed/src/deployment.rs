@@ -14,16 +14,14 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::aws::{
-    CLOUDFORMATION, Client, GET_SCHEDULE, LIST_EVENT_SOURCE_MAPPINGS, SES, UPDATE_EVENT_SOURCE_MAPPING,
-    UPDATE_SCHEDULE,
+    CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, INVOKE, LIST_EVENT_SOURCE_MAPPINGS,
+    SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_SCHEDULE,
 };
 use crate::functions::{Function, Packages};
 use crate::population::DOMAIN;
 use crate::{Error, Result, workspace};
 
 const TEMPLATE_KEY: &str = "template.yaml";
-
-const MAPPINGS_PATH: &str = "/2015-03-31/event-source-mappings";
 
 const DEPLOY_TIMEOUT: Duration = Duration::from_mins(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -244,13 +242,11 @@ impl Deployment {
     /// Whatever the calls to Lambda answer.
     pub async fn set_fed(&self, function: Function, is_fed: bool) -> Result<()> {
         let name = self.outputs.function_name(function);
-        let answer = self.aws.rest(LIST_EVENT_SOURCE_MAPPINGS, MAPPINGS_PATH, None).await?;
-        for mapping in answer["EventSourceMappings"].as_array().into_iter().flatten() {
+        for mapping in event_source_mappings(&self.aws).await? {
             let is_its =
                 mapping["FunctionArn"].as_str().is_some_and(|arn| arn.rsplit(':').next() == Some(name));
             let Some(id) = mapping["UUID"].as_str().filter(|_| is_its) else { continue };
-            let path = format!("{MAPPINGS_PATH}/{id}");
-            self.aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &path, Some(&json!({ "Enabled": is_fed }))).await?;
+            update_event_source_mapping(&self.aws, id, &json!({ "Enabled": is_fed })).await?;
         }
         Ok(())
     }
@@ -273,6 +269,32 @@ impl Deployment {
             schedule["Target"]["Input"] = json!(input.to_string());
         }
         self.aws.rest(UPDATE_SCHEDULE, &path, Some(&schedule)).await.map(drop)
+    }
+
+    /// The environment variables the template gives a function.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Template`] if it gives none, and whatever the call to Lambda answers.
+    pub async fn variables(&self, function: Function) -> Result<BTreeMap<String, String>> {
+        let path = format!("{}/configuration", self.function_path(function));
+        let mut configuration = self.aws.rest(GET_FUNCTION_CONFIGURATION, &path, None).await?;
+        serde_json::from_value(configuration["Environment"]["Variables"].take())
+            .map_err(|error| template_problem(format!("{}'s variables: {error}", function.logical_id())))
+    }
+
+    /// Invokes a function with an event, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the call to Lambda answers.
+    pub async fn invoke(&self, function: Function, event: &Value) -> Result<Value> {
+        let path = format!("{}/invocations", self.function_path(function));
+        self.aws.rest(INVOKE, &path, Some(event)).await
+    }
+
+    fn function_path(&self, function: Function) -> String {
+        format!("/2015-03-31/functions/{}", self.outputs.function_name(function))
     }
 }
 
@@ -416,15 +438,26 @@ async fn wait_for(aws: &Client, what: &str, name: &str) -> Result<Stack> {
 /// `CloudFormation` makes a number of a parameter where a number belongs. The emulator leaves it a string, and its poller
 /// then fails on `MaximumConcurrency`.
 async fn correct_event_source_mappings(aws: &Client) -> Result<()> {
-    let answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, MAPPINGS_PATH, None).await?;
-    for mapping in answer["EventSourceMappings"].as_array().into_iter().flatten() {
+    for mapping in event_source_mappings(aws).await? {
         let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"];
         let number: Option<u32> = concurrency.as_str().and_then(|text| text.parse().ok());
         let (Some(number), Some(id)) = (number, mapping["UUID"].as_str()) else { continue };
         let correction = json!({ "ScalingConfig": { "MaximumConcurrency": number } });
-        aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &format!("{MAPPINGS_PATH}/{id}"), Some(&correction)).await?;
+        update_event_source_mapping(aws, id, &correction).await?;
     }
     Ok(())
+}
+
+const EVENT_SOURCE_MAPPINGS: &str = "/2015-03-31/event-source-mappings";
+
+async fn event_source_mappings(aws: &Client) -> Result<Vec<Value>> {
+    let mut answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, EVENT_SOURCE_MAPPINGS, None).await?;
+    Ok(answer["EventSourceMappings"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+async fn update_event_source_mapping(aws: &Client, id: &str, change: &Value) -> Result<()> {
+    let path = format!("{EVENT_SOURCE_MAPPINGS}/{id}");
+    aws.rest(UPDATE_EVENT_SOURCE_MAPPING, &path, Some(change)).await.map(drop)
 }
 
 async fn describe_stack(aws: &Client, name: &str) -> Result<Stack> {

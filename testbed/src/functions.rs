@@ -144,6 +144,12 @@ impl Packages {
         executable(&self.executables, "keynudge")
     }
 
+    /// One function's executable, as it is in its zip.
+    #[must_use]
+    pub fn executable(&self, function: Function) -> &Path {
+        self.executables.get(function.binary()).map_or(Path::new(""), PathBuf::as_path)
+    }
+
     /// One function's zip.
     #[must_use]
     pub fn zip(&self, function: Function) -> &[u8] {

@@ -9,6 +9,7 @@
 //! * [`simulated_iam`]: IAM as no emulator has it: real pages, real ages, throttling.
 //! * [`simulated_organization`]: which accounts there are. The simulated IAM serves it, and the way into them.
 //! * [`simulated_ses`]: what the emulator's SES lacks: rate, daily quota, a configuration set's events.
+//! * [`https_fronts`]: HTTPS in front of services that speak HTTP.
 //! * [`aws`]: a client for the few AWS calls the testbed makes.
 //!
 //! What runs on it:
@@ -34,7 +35,6 @@
 //!
 //! * [`stage`]: Keynudge set up to be measured.
 //! * [`measurement`]: what benchmarks make of several runs.
-//! * [`cpu_time`]: how much processor time the functions took.
 //! * [`workbench`]: other programs, and what they took.
 //! * [`charts`]: pictures of it.
 //! * [`cost`]: what a run would cost on AWS.
@@ -53,7 +53,6 @@
 pub mod aws;
 pub mod charts;
 pub mod cost;
-pub mod cpu_time;
 pub mod deployment;
 pub mod emulator;
 pub mod emulator_iam;
@@ -63,6 +62,7 @@ pub mod faults;
 pub mod function_logs;
 pub mod functions;
 pub mod hostile;
+pub mod https_fronts;
 pub mod interrupt;
 pub mod killer;
 mod launcher;

@@ -35,6 +35,12 @@ impl PeakMemory {
     }
 }
 
+/// The most memory that a process has needed so far, in bytes, by its id.
+#[must_use]
+pub fn of_process(id: u32) -> Option<u64> {
+    peak_of(Path::new(&format!("/proc/{id}")))
+}
+
 /// `VmHWM`, the peak of a process's resident set, which the kernel gives in kB.
 fn peak_of(process: &Path) -> Option<u64> {
     let status = fs::read_to_string(process.join("status")).ok()?;

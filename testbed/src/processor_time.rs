@@ -44,6 +44,12 @@ impl ProcessorTime {
         self.sum(Whose::Function(function))
     }
 
+    /// The same of all functions.
+    #[must_use]
+    pub fn of_functions(&self) -> Duration {
+        Function::ALL.into_iter().map(|function| self.of(function)).sum()
+    }
+
     fn sum(&self, whose: Whose) -> Duration {
         let processes = self.processes.values().filter(|(one, _)| *one == whose);
         processes.map(|(_, time)| *time).sum()

@@ -13,6 +13,7 @@ use keynudge_aws::sdk;
 use keynudge_aws::sqs::Sqs;
 use keynudge_lambda::clock::WALL;
 use keynudge_lambda::function;
+use keynudge_lambda::log;
 use keynudge_lambda::records::{Kind, Source};
 use keynudge_lambda::vars::Vars;
 use lambda_runtime::Error;
@@ -23,7 +24,7 @@ use crate::turns::Turns;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    function::log_to_stdout();
+    log::to_stdout();
     let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+use aws_smithy_types::config_bag::ConfigBag;
 
 /// One attempt of a small call. IAM, SQS, SES and DynamoDB answer in tens of milliseconds; 10 s is long gone wrong.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,12 +27,12 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// What all clients share: credentials, region, HTTP client, timeouts and retries.
 pub async fn load() -> SdkConfig {
+    read_roots_meanwhile();
     defaults().load().await
 }
 
 pub(crate) fn defaults() -> ConfigLoader {
-    let behavior = BehaviorVersion::v2026_01_12();
-    let loader = aws_config::defaults(behavior)
+    let loader = aws_config::defaults(behavior())
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -39,22 +40,40 @@ pub(crate) fn defaults() -> ConfigLoader {
                 .build(),
         )
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
-    match default_http_client(behavior) {
+    match default_http_client() {
         Some(client) => loader.http_client(OneHttpClient(client)),
         None => loader,
     }
 }
 
+/// How the SDK behaves by default. Newer releases of it may know newer ways.
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
 /// The HTTP client that each of the SDK's clients would otherwise make for itself.
-fn default_http_client(behavior: BehaviorVersion) -> Option<SharedHttpClient> {
-    let plugin = default_http_client_plugin_v2(behavior)?;
+fn default_http_client() -> Option<SharedHttpClient> {
+    let plugin = default_http_client_plugin_v2(behavior())?;
     plugin.runtime_components(&RuntimeComponentsBuilder::new("keynudge")).http_client()
+}
+
+/// Has the system's root certificates, more than a hundred, read and decoded for the whole process, on the thread that
+/// will look up host names. A function does so while it still starts, when Lambda gives it a whole CPU, and not within
+/// its first invocation, when it has a share of one. Nobody waits for it but who connects before it is done.
+fn read_roots_meanwhile() {
+    tokio::task::spawn_blocking(|| {
+        if let Some(client) = default_http_client() {
+            let nothing = RuntimeComponentsBuilder::new("keynudge");
+            // What each of the SDK's clients does when it is made, unless it is given one. What is wrong with the roots,
+            // the first call says.
+            let _ = client.validate_base_client_config(&nothing, &ConfigBag::base());
+        }
+    });
 }
 
 /// One HTTP client, and so one pool of connections, for all clients, of which there is one for each account.
 ///
-/// By itself, the SDK's would set up TLS with every root certificate for each client that is made, and throw it away: the
-/// first call is not to wait for that. Here it waits, once.
+/// By itself, the SDK's would set up TLS with every root certificate for each client that is made, and throw it away.
 #[derive(Debug)]
 struct OneHttpClient(SharedHttpClient);
 

@@ -1,6 +1,6 @@
-//! A function's life: logging set up once, then one invocation after the other.
+//! A function's life: one invocation after the other.
 
-use std::{io, panic};
+use std::io;
 
 use chrono::Utc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -8,17 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
-
-/// Logs to standard output, as JSON where the template's log format says so. Call it before anything can fail.
-///
-/// A panic is logged by its place alone: its message may quote an address or a key id.
-pub fn log_to_stdout() {
-    lambda_runtime::tracing::init_default_subscriber();
-    panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string);
-        tracing::error!(location, "panicked");
-    }));
-}
 
 /// Handles invocations with `handler` until Lambda ends the process. What was counted is written after each one,
 /// whatever came of it.

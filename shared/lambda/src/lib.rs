@@ -1,6 +1,7 @@
 //! What every function does around its handler.
 //!
-//! * [`function`]: logging, and one invocation after the other
+//! * [`log`]: what is logged, and how
+//! * [`function`]: one invocation after the other
 //! * [`vars`]: settings from the environment, each error naming its variable
 //! * [`deadline`]: how much time an invocation has left
 //! * [`records`]: a batch of queue records, each done, given back or given up by itself
@@ -12,6 +13,7 @@
 pub mod clock;
 pub mod deadline;
 pub mod function;
+pub mod log;
 pub mod metrics;
 pub mod outgoing;
 pub mod pace;

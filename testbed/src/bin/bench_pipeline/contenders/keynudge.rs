@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use keynudge_testbed::cpu_time::CpuTime;
 use keynudge_testbed::deployment::{Deployment, Parameters};
 use keynudge_testbed::functions::Function;
 use keynudge_testbed::peak_memory::PeakMemory;
 use keynudge_testbed::pipeline::Patience;
+use keynudge_testbed::processor_time::ProcessorTime;
 use keynudge_testbed::workbench::Usage;
 
 use super::Stage;
@@ -19,7 +19,7 @@ const PATIENCE: Patience = Patience { overall: Duration::from_hours(3), standsti
 /// the functions start cold.
 pub(super) async fn run(stage: &Stage<'_>) -> Result<Usage> {
     let deployment = Deployment::create(stage.aws(), stage.packages, &parameters(stage)).await?;
-    let mut cpu = CpuTime::default();
+    let mut cpu = ProcessorTime::default();
     let mut memory = PeakMemory::default();
     let mut sample = || {
         cpu.sample(stage.emulator, &deployment.outputs);
@@ -29,7 +29,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Usage> {
     sample();
     deployment.delete().await?;
     let peaks = Function::ALL.into_iter().filter_map(|function| memory.of(function));
-    Ok(Usage { wall: ran.took, cpu: cpu.total(), peak_bytes: peaks.max().unwrap_or_default() })
+    Ok(Usage { wall: ran.took, cpu: cpu.of_functions(), peak_bytes: peaks.max().unwrap_or_default() })
 }
 
 /// With everybody in the audience, as the others have it. Where IAM throttles, Keynudge is told how much it may ask for,
