@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-const CONTENDERS: [&str; 4] = ["keynudge", "script", "custodian access-key", "custodian credential"];
+const CONTENDERS: [&str; 5] =
+    ["keynudge", "keynudge credential-report", "script", "custodian access-key", "custodian credential"];
 
 /// It fails by itself if anybody mails anybody else than the five who have to be mailed.
 #[test]

@@ -17,8 +17,9 @@ const PATIENCE: Patience = Patience { overall: Duration::from_hours(3), standsti
 
 /// Deploys the template and lets its schedule fire. What is measured begins with that, and ends when every queue is empty;
 /// the functions start cold.
-pub(super) async fn run(stage: &Stage<'_>) -> Result<Usage> {
-    let deployment = Deployment::create(stage.aws(), stage.packages, &parameters(stage)).await?;
+pub(super) async fn run(stage: &Stage<'_>, user_filter: &str) -> Result<Usage> {
+    let parameters = parameters(stage).with("UserFilter", user_filter);
+    let deployment = Deployment::create(stage.aws(), stage.packages, &parameters).await?;
     let mut cpu = ProcessorTime::default();
     let mut memory = PeakMemory::default();
     let mut sample = || {
@@ -37,7 +38,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Usage> {
 fn parameters(stage: &Stage<'_>) -> Parameters {
     let parameters = match stage.iam_rate {
         Some(rate) => Parameters::default().with("IamCallsPerSecond", rate.to_string()),
-        None => Parameters::unpaced().with("WorkerConcurrency", "10"),
+        None => Parameters::unpaced().with("WorkerConcurrency", "20"),
     };
     parameters.with("Audience", "all").with("NotifierConcurrency", "4")
 }

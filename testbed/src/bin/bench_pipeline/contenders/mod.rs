@@ -25,6 +25,8 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contenders");
 pub(crate) enum Contender {
     /// The deployed template
     Keynudge,
+    /// The deployed template, which asks only about those whom the credential report does not clear
+    KeynudgeCredentialReport,
     /// A Lambda function that goes through the users one by one, in Python
     Script,
     /// Cloud Custodian and its mailer, by a policy that asks for each user's keys
@@ -50,6 +52,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Keynudge => "keynudge",
+            Self::KeynudgeCredentialReport => "keynudge credential-report",
             Self::Script => "script",
             Self::CustodianAccessKey => "custodian access-key",
             Self::CustodianCredential => "custodian credential",
@@ -68,7 +71,8 @@ impl Contender {
     /// Does the job, and says what it took.
     pub(crate) async fn run(self, stage: &Stage<'_>) -> Result<Usage> {
         match self {
-            Self::Keynudge => keynudge::run(stage).await,
+            Self::Keynudge => keynudge::run(stage, "none").await,
+            Self::KeynudgeCredentialReport => keynudge::run(stage, "credential-report").await,
             Self::Script => script::run(stage).await,
             Self::CustodianAccessKey => custodian::run(stage, Policy::AccessKey).await,
             Self::CustodianCredential => custodian::run(stage, Policy::Credential).await,
