@@ -21,7 +21,11 @@ use tokio::time::{Instant, sleep_until};
 /// batches, or while the last user of one is waited for. IAM lets an account make some calls at once, too, but does not say
 /// how many; more than this many would be noticed by others.
 const MADE_UP_FOR_SECONDS: u32 = 2;
-pub(crate) const MADE_UP_FOR_CALLS_MAX: u32 = 20;
+const MADE_UP_FOR_CALLS_MAX: u32 = 20;
+
+/// Keys, tags, and the last use of two keys. Whoever has not asked an account for a while may ask all of it about one user
+/// at once: with many accounts, that is how each is asked, and the other accounts' users would wait along.
+const CALLS_OF_A_USER_MAX: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Without a refusal for so long, what an account allows is no longer known.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
@@ -57,10 +61,11 @@ impl Rate {
         Duration::from_secs(1) * self.instances.get() / self.calls_per_second.get()
     }
 
-    /// The calls that one instance may make at once to one account.
+    /// The calls that one instance may make at once to one account, after a rest.
     fn burst(self) -> NonZeroU32 {
         let calls = self.calls_per_second.get().saturating_mul(MADE_UP_FOR_SECONDS);
-        NonZeroU32::new(calls.min(MADE_UP_FOR_CALLS_MAX) / self.instances).unwrap_or(NonZeroU32::MIN)
+        let share = NonZeroU32::new(calls.min(MADE_UP_FOR_CALLS_MAX) / self.instances);
+        share.map_or(CALLS_OF_A_USER_MAX, |share| share.max(CALLS_OF_A_USER_MAX))
     }
 
     /// The first of the turns that were not taken and are made up for.
@@ -116,7 +121,7 @@ impl AccountTurns {
         Self {
             pace: rate.pace(),
             rate,
-            next: Cell::new(rate.makes_up_since(now)),
+            next: Cell::new(now),
             pause: Pause::default(),
             successes: Cell::new((0, now)),
             line_end: Cell::new(now),

@@ -70,7 +70,12 @@ impl Pace {
         let period = Duration::try_from_secs_f64(f64::from(instances.max(1)) / per_second).ok()?;
         let clock = TokioClock { started: Instant::now() };
         let quota = Quota::with_period(period.max(Duration::from_nanos(1)))?.allow_burst(burst);
-        Some(Self { limiter: RateLimiter::direct_with_clock(quota, clock), clock, pause: Pause::default() })
+        let limiter = RateLimiter::direct_with_clock(quota, clock);
+        if let Some(saved_up) = NonZeroU32::new(burst.get() - 1) {
+            // An instance that has just started has not rested.
+            let _taken = limiter.check_n(saved_up);
+        }
+        Some(Self { limiter, clock, pause: Pause::default() })
     }
 
     /// Waits for one's turn to make a call.
@@ -142,7 +147,10 @@ mod tests {
     async fn no_more_than_the_burst_is_saved_up_while_nobody_asks() {
         for burst in [1, 4] {
             let pace = Pace::share(1.0, 1, burst.try_into().unwrap()).unwrap();
-            pace.turn().await;
+            assert!(
+                (0.9..1.1).contains(&turns(&pace, 2).await),
+                "nothing was saved up before the first call"
+            );
             tokio::time::advance(Duration::from_mins(1)).await;
             let taken = turns(&pace, burst as usize + 2).await;
             assert!((1.9..2.1).contains(&taken), "two more than at once: {taken} s");
