@@ -37,6 +37,9 @@ const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 /// sending its 1,000 users.
 const TIME_FOR_A_PAGE: Duration = Duration::from_secs(50);
 
+/// So many users are asked about one by one, filter or not: a report costs some calls, too, and seconds.
+const USERS_WITHOUT_A_REPORT_MAX: usize = 20;
+
 /// More pages than an account can have: five full ones hold the 5,000 users that IAM allows, but pages may come short.
 const MAX_PAGES: usize = 1_000;
 
@@ -181,7 +184,7 @@ where
         metrics: &Metrics,
     ) -> Result<(), NotScanned> {
         let iam = self.iam.iam(&scan.account_id).await;
-        let report = self.credential_report(&iam, scan, counts, deadline).await?;
+        let mut report = None;
         let mut account_name = None;
         let mut marker = None;
         for _ in 0..MAX_PAGES {
@@ -191,6 +194,9 @@ where
             let page = iam.users_page(marker.as_deref()).await?;
             if marker.is_none() {
                 account_name = name(&iam, scan).await;
+                if page.next.is_some() || page.users.len() > USERS_WITHOUT_A_REPORT_MAX {
+                    report = self.credential_report(&iam, scan, counts, deadline).await?;
+                }
             }
             counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
             counts.add(Metric::UsersUnreadable, page.unreadable);
@@ -575,11 +581,11 @@ mod tests {
         let (old, new) = ("2025-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
         let keys = [("false", "N/A"), ("false", old), ("true", new), ("true", new), ("true", old)];
         let row = |(listed, (active, changed_at)): (ListedUser, (&str, &str))| {
-            let User { arn, created_at, .. } = listed.user;
-            let (arn, created_at) = (arn.as_str().to_owned(), created_at.to_rfc3339());
-            format!("\n{arn},{created_at},{active},{changed_at},false,N/A")
+            let User { name, arn, created_at, .. } = listed.user;
+            let (name, arn, created_at) = (name.as_str(), arn.as_str(), created_at.to_rfc3339());
+            format!("\n{name},{arn},{created_at},{active},{changed_at},false,N/A")
         };
-        let heading = "arn,user_creation_time,access_key_1_active,access_key_1_last_rotated,\
+        let heading = "user,arn,user_creation_time,access_key_1_active,access_key_1_last_rotated,\
                        access_key_2_active,access_key_2_last_rotated";
         let rows: String = listed(0..5).into_iter().zip(keys).map(row).collect();
         producer.iam.own().report.content = format!("{heading}{rows}").into();
@@ -600,6 +606,22 @@ mod tests {
             ("UsersSkippedNoOldKey", 2),
         ];
         assert_eq!(counts, expected.into());
+    }
+
+    #[tokio::test]
+    async fn a_few_users_are_asked_about_without_a_report() {
+        let mut producer = with_report();
+        for (users, asked) in [(USERS_WITHOUT_A_REPORT_MAX, 0), (USERS_WITHOUT_A_REPORT_MAX + 1, 1)] {
+            producer.iam.own().pages = vec![Ok(listed(0..users.try_into().unwrap()))];
+            producer.iam.own().calls.take();
+            counted(&producer).await;
+            let calls = producer.iam.own().calls.take();
+            assert_eq!(
+                calls.iter().filter(|call| *call == "generate report").count(),
+                asked,
+                "{users} users"
+            );
+        }
     }
 
     #[tokio::test]

@@ -15,8 +15,8 @@ const TIME_FOR_THE_REPORT: Duration = Duration::from_secs(90);
 /// wanted for its last page.
 const TIME_FOR_THE_SCAN: Duration = Duration::from_secs(75);
 
-/// How long until the report is asked for again, twice as long each time. Whoever waits long enough makes some 15 calls of
-/// those the whole account shares.
+/// How long until the report is asked for again, twice as long each time: some 15 times at most, of calls that the whole
+/// account shares.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
@@ -166,7 +166,7 @@ mod tests {
     async fn a_report_that_is_none_is_not_asked_for_again() {
         let iam = iam(vec![], vec![Ok(Some(b"<html>".to_vec()))]);
         let reason = reason(&iam, plenty_of_time()).await;
-        assert_eq!(reason, "the report cannot be read: it has not one column called arn");
+        assert_eq!(reason, "the report cannot be read: it has not one column called user");
         assert_eq!(calls(&iam, "generate report"), 1);
     }
 }

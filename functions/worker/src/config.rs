@@ -45,6 +45,10 @@ pub(crate) struct ToldRules {
     pub(crate) book: Book,
 }
 
+/// Keys, tags, and the last use of two keys. With many accounts, an instance asks each of them now and then, about one user:
+/// about all of it at once, as users of other accounts would wait along.
+pub(crate) const CALLS_OF_A_USER_MAX: NonZeroU32 = NonZeroU32::new(4).unwrap();
+
 /// What the accounts see in their own logs.
 const SESSION_NAME: &str = "keynudge-worker-checks-access-keys";
 
@@ -58,7 +62,7 @@ impl Config {
             findings_queue_url: vars.required("FINDINGS_QUEUE_URL")?,
             ledger_table: vars.required("LEDGER_TABLE")?,
             retry: vars.retry_policy()?,
-            iam_rate: iam_rate(vars)?,
+            iam_rate: iam_rate(vars, &scope)?,
             member_role: vars.member_role(&scope, SESSION_NAME)?,
             rules: Rules {
                 scope,
@@ -74,14 +78,15 @@ impl Config {
 
 /// The calls that may be made to each account's IAM. With less than half a call a second for each instance, the four calls
 /// of one user with stale keys would hold up a batch for longer than there is time.
-fn iam_rate(vars: &Vars<'_>) -> Result<Rate, InvalidVar> {
+fn iam_rate(vars: &Vars<'_>, scope: &Scope) -> Result<Rate, InvalidVar> {
     let calls_per_second: NonZeroU32 = vars.required("IAM_CALLS_PER_SECOND")?;
     let instances: NonZeroU32 = vars.required("WORKER_CONCURRENCY")?;
     if calls_per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)) < instances {
         let problem = "is less than half a call for each of WORKER_CONCURRENCY";
         return Err(InvalidVar::new("IAM_CALLS_PER_SECOND", problem));
     }
-    Ok(Rate { calls_per_second, instances })
+    let at_once_after_a_rest = if scope.leaves_own_account() { CALLS_OF_A_USER_MAX } else { NonZeroU32::MIN };
+    Ok(Rate { calls_per_second, instances, at_once_after_a_rest })
 }
 
 fn staleness(vars: &Vars<'_>) -> Result<StalenessPolicy, InvalidVar> {

@@ -35,7 +35,8 @@ use crate::turns::{AccountTurns, NotBefore, Turns};
 /// of another account.
 const USERS_AT_A_TIME: usize = 10;
 
-/// A user is started only with this much time left: for their calls to IAM, their turns, and the answer to SQS.
+/// A user is started only with this much time left: for their calls to IAM and the ledger, their turns, and the answer to
+/// SQS.
 const TIME_FOR_ONE_USER: Duration = Duration::from_secs(14);
 
 /// An account that takes longer for one user than this has enough to do.
@@ -44,8 +45,8 @@ const LONGEST_CHECK: Duration = Duration::from_secs(30);
 /// How long users wait here for their account's turn where all of a batch are of one account.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the ledger may take to tell who was told already. It usually takes a hundredth of that.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the ledger may take to tell who was told already: it takes some milliseconds, and a first connection some more.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The worker, over its ports.
 pub(crate) struct Worker<I, F, D, L, R, C> {
@@ -184,7 +185,7 @@ where
         if stale.is_empty() {
             return Ok(Outcome::Fresh);
         }
-        if self.was_told(check, &stale).await {
+        if self.was_told(check, &stale, counts).await {
             return Ok(Outcome::NotDue);
         }
         // Tags that cannot be read mean "not known yet", never "not exempt".
@@ -218,18 +219,27 @@ where
 
     /// Whether the owner was told already and is not due, so that nothing more need be asked about them. The notifier has the
     /// last word: where the ledger does not answer, it finds that out.
-    async fn was_told(&self, check: &CheckUser, stale: &[StaleKey]) -> bool {
+    async fn was_told(&self, check: &CheckUser, stale: &[StaleKey], counts: &Metrics) -> bool {
         if check.run.mode == Mode::DryRun {
             return false;
         }
         let rules = &self.rules.told;
         let owner =
             Owner { account_id: check.account_id.clone(), user_id: check.user.id.clone(), book: rules.book };
-        let Ok(Ok(entry)) = timeout(LEDGER_PATIENCE, self.ledger.read(&owner)).await else {
-            return false;
-        };
         let notice = Notice::about(&check.run, self.rules.staleness.stage(stale), stale);
-        !entry.is_due(&notice, rules.remind_every_days)
+        match timeout(LEDGER_PATIENCE, self.ledger.read(&owner)).await {
+            Ok(Ok(entry)) => !entry.is_due(&notice, rules.remind_every_days),
+            failed => {
+                let error = failed.ok().and_then(Result::err).map(tracing::field::display);
+                tracing::warn!(
+                    user_id = check.user.id.as_str(),
+                    error,
+                    "not known whether the owner was told"
+                );
+                counts.count(Metric::LedgerUnreadable);
+                false
+            }
+        }
     }
 
     async fn finding(
@@ -376,7 +386,11 @@ pub(crate) mod tests {
 
     fn turns(calls_per_second: u32) -> Turns {
         let calls_per_second = calls_per_second.try_into().unwrap();
-        Turns::new(Rate { calls_per_second, instances: NonZeroU32::MIN })
+        Turns::new(Rate {
+            calls_per_second,
+            instances: NonZeroU32::MIN,
+            at_once_after_a_rest: NonZeroU32::MIN,
+        })
     }
 
     fn stale_key(id: &str) -> AccessKey {
@@ -488,7 +502,9 @@ pub(crate) mod tests {
             MemoryLedger::default().answering_after(LEDGER_PATIENCE + Duration::from_secs(1)),
         ] {
             let worker = TestWorker { ledger, ..worker_of_told(1) };
-            handle(&worker, &["jane"], &Metrics::default()).await;
+            let metrics = Metrics::default();
+            handle(&worker, &["jane"], &metrics).await;
+            assert_eq!(metrics.get(Metric::LedgerUnreadable), 1);
             assert_eq!(told(&worker), ["jane@example.com"]);
         }
     }

@@ -17,15 +17,11 @@ use keynudge_lambda::pace::{Pace, Pause};
 use lru::LruCache;
 use tokio::time::{Instant, sleep_until};
 
-/// How much of the rate all instances together may make up for, after a time in which they did not use it: between two
-/// batches, or while the last user of one is waited for. IAM lets an account make some calls at once, too, but does not say
-/// how many; more than this many would be noticed by others.
-const MADE_UP_FOR_SECONDS: u32 = 2;
+/// How much of its share an instance may make up for, after a time in which it did not use it: what is between two batches,
+/// in which it waits for the last user of one, hands on what it found, and is given the next. All of them together make up
+/// for some calls only: IAM lets an account make some at once, too, but does not say how many.
+const BETWEEN_BATCHES: Duration = Duration::from_millis(250);
 const MADE_UP_FOR_CALLS_MAX: u32 = 20;
-
-/// Keys, tags, and the last use of two keys. Whoever has not asked an account for a while may ask all of it about one user
-/// at once: with many accounts, that is how each is asked, and the other accounts' users would wait along.
-const CALLS_OF_A_USER_MAX: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Without a refusal for so long, what an account allows is no longer known.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
@@ -53,6 +49,8 @@ pub(crate) struct Turns {
 pub(crate) struct Rate {
     pub(crate) calls_per_second: NonZeroU32,
     pub(crate) instances: NonZeroU32,
+    /// The calls that an instance may make at once to an account that it has not asked for a while.
+    pub(crate) at_once_after_a_rest: NonZeroU32,
 }
 
 impl Rate {
@@ -61,28 +59,26 @@ impl Rate {
         Duration::from_secs(1) * self.instances.get() / self.calls_per_second.get()
     }
 
-    /// The calls that one instance may make at once to one account, after a rest.
+    /// The calls that one instance may make at once to one account, one of which is due anyway.
     fn burst(self) -> NonZeroU32 {
-        let calls = self.calls_per_second.get().saturating_mul(MADE_UP_FOR_SECONDS);
-        let share = NonZeroU32::new(calls.min(MADE_UP_FOR_CALLS_MAX) / self.instances);
-        share.map_or(CALLS_OF_A_USER_MAX, |share| share.max(CALLS_OF_A_USER_MAX))
+        let made_up_for = BETWEEN_BATCHES.div_duration_f64(self.interval()).ceil();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few calls")]
+        let made_up_for = (made_up_for as u32).min(MADE_UP_FOR_CALLS_MAX / self.instances);
+        self.at_once_after_a_rest.max(NonZeroU32::MIN.saturating_add(made_up_for))
     }
 
-    /// The first of the turns that were not taken and are made up for.
-    fn makes_up_since(self, now: Instant) -> Instant {
-        now.checked_sub(self.interval() * (self.burst().get() - 1)).unwrap_or(now)
-    }
-
-    fn pace(self) -> Pace {
-        let pace = Pace::share(self.calls_per_second.get().into(), self.instances.get(), self.burst());
+    fn pace(self, burst: NonZeroU32) -> Pace {
+        let pace = Pace::share(self.calls_per_second.get().into(), self.instances.get(), burst);
         pace.expect("all are above zero")
     }
 }
 
 /// One account's turns.
 pub(crate) struct AccountTurns {
-    pace: Pace,
     rate: Rate,
+    pace: Pace,
+    /// The pace for an account that had enough a while ago: nothing is made up for.
+    careful_pace: Pace,
     /// When the next user may come, so that their first calls keep to the pace.
     next: Cell<Instant>,
     /// Nobody may come while the account has enough.
@@ -119,8 +115,9 @@ impl AccountTurns {
     fn new(rate: Rate) -> Self {
         let now = Instant::now();
         Self {
-            pace: rate.pace(),
             rate,
+            pace: rate.pace(rate.burst()),
+            careful_pace: rate.pace(NonZeroU32::MIN),
             next: Cell::new(now),
             pause: Pause::default(),
             successes: Cell::new((0, now)),
@@ -132,7 +129,7 @@ impl AccountTurns {
     /// Waits for the turn of one more user, if it is no longer than `patience` away; otherwise gives them a place in line.
     pub(crate) async fn user(&self, patience: Duration) -> Result<(), NotBefore> {
         let now = Instant::now();
-        let free_at = self.next.get().max(self.rate.makes_up_since(now));
+        let free_at = self.next.get().max(self.makes_up_since(now));
         if self.pause.is_on() || free_at.saturating_duration_since(now) > patience {
             return Err(self.place_in_line());
         }
@@ -162,7 +159,8 @@ impl AccountTurns {
 
     /// Waits for the turn of one call about a user whose turn it is. Fails without one where the role was denied just now.
     pub(crate) async fn call(&self) -> Result<(), CallFailed> {
-        self.pace.turn().await;
+        let is_careful = !self.has_forgotten(Instant::now());
+        if is_careful { &self.careful_pace } else { &self.pace }.turn().await;
         self.denied().map_or(Ok(()), Err)
     }
 
@@ -176,6 +174,15 @@ impl AccountTurns {
             }
             Err(_) => {}
         }
+    }
+
+    /// The first of the turns that were not taken and are made up for.
+    fn makes_up_since(&self, now: Instant) -> Instant {
+        if !self.has_forgotten(now) {
+            return now;
+        }
+        let made_up_for = self.rate.interval() * (self.rate.burst().get() - 1);
+        now.checked_sub(made_up_for).unwrap_or(now)
     }
 
     fn succeeded(&self) {
@@ -223,7 +230,11 @@ mod tests {
 
     fn turns(calls_per_second: u32, instances: u32) -> Turns {
         let number = |number: u32| number.try_into().unwrap();
-        Turns::new(Rate { calls_per_second: number(calls_per_second), instances: number(instances) })
+        Turns::new(Rate {
+            calls_per_second: number(calls_per_second),
+            instances: number(instances),
+            at_once_after_a_rest: number(4),
+        })
     }
 
     /// For how many seconds nobody may come.
@@ -245,14 +256,37 @@ mod tests {
         let started = Instant::now();
         let mut waits = Vec::new();
         let mut places = Vec::new();
-        for turn in futures::future::join_all((0..17).map(|_| turns.user(PATIENCE))).await {
+        for turn in futures::future::join_all((0..14).map(|_| turns.user(PATIENCE))).await {
             match turn {
                 Ok(()) => waits.push(started.elapsed()),
                 Err(NotBefore(place)) => places.push((place - started).as_millis()),
             }
         }
-        assert_eq!(waits.len(), 14, "four at once, and two a second for five seconds");
+        assert_eq!(waits.len(), 11, "two a second for five seconds");
         assert_eq!(places, [6_000, 6_500, 7_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_used_is_made_up_for_a_little_and_not_where_the_account_had_enough() {
+        let turns = turns(10, 5).of(&ACCOUNTS[0].parse().unwrap());
+        let at_once = async || {
+            let mut users = 0;
+            while turns.user(Duration::ZERO).await.is_ok() {
+                turns.call().await.unwrap();
+                users += 1;
+            }
+            users
+        };
+        let started = Instant::now();
+        assert_eq!(at_once().await, 1, "an instance that has just started");
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(at_once().await, 4, "after a rest");
+        turns.heed(&throttled());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(at_once().await, 1, "after a refusal");
+        tokio::time::advance(Duration::from_mins(2)).await;
+        assert_eq!(at_once().await, 4, "long after it");
+        assert_eq!(started.elapsed(), Duration::from_secs(190), "none of these waited");
     }
 
     #[tokio::test(start_paused = true)]

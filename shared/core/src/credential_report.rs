@@ -21,11 +21,12 @@ use crate::messages::User;
 ///
 /// It says when a key was created *or last changed*, which includes switching it on (AWS Trusted Advisor, "IAM Access Key
 /// Rotation", of the same column). So an old key that was switched off and on again looks new until that date is old, too,
-/// and nobody would be told of it for that long. A month is what that may take at most, if there is a run each day, and
-/// it costs a thirtieth of a check per user and day.
-pub const CHECKED_ANYWAY_EVERY_DAYS: u32 = 30;
+/// and nobody would be told of it for that long. With a run each day, this is what that may take at most, for a thirtieth
+/// of a check per user and day. A prime, so that runs every few days come to everybody's day, too.
+pub const CHECKED_ANYWAY_EVERY_DAYS: u32 = 31;
 
 /// The columns that are read. There are others, of passwords, certificates and last uses.
+const USER: &str = "user";
 const ARN: &str = "arn";
 const USER_CREATED_AT: &str = "user_creation_time";
 const KEYS: [(&str, &str); 2] = [
@@ -80,7 +81,10 @@ impl CredentialReport {
             // Not the root user's, which has no user's ARN.
             let Some(arn) = columns.arn(&record) else { continue };
             match rows.entry(arn) {
-                Entry::Vacant(place) => _ = place.insert(columns.row(&record)),
+                Entry::Vacant(place) => {
+                    let row = columns.row(&record, place.key());
+                    place.insert(row);
+                }
                 Entry::Occupied(mut twice) => _ = twice.insert(None),
             }
         }
@@ -124,6 +128,7 @@ fn is_checked_anyway(user_id: &UserId, as_of: DateTime<Utc>) -> bool {
 /// Where in a row to find what.
 struct Columns {
     width: usize,
+    user: usize,
     arn: usize,
     user_created_at: usize,
     keys: [(usize, usize); 2],
@@ -144,6 +149,7 @@ impl Columns {
         let key = |(active, changed_at)| Ok((only(heading, active)?, only(heading, changed_at)?));
         Ok(Self {
             width: heading.len(),
+            user: only(heading, USER)?,
             arn: only(heading, ARN)?,
             user_created_at: only(heading, USER_CREATED_AT)?,
             keys: [key(first)?, key(second)?],
@@ -159,10 +165,13 @@ impl Columns {
         text(record, self.arn)?.parse().ok()
     }
 
-    /// What the record says, if all of it is understood.
-    fn row(&self, record: &ByteRecord) -> Option<Row> {
+    /// What the record says of the user with this ARN, if all of it is understood. A path may hold quotes and commas, which
+    /// IAM may not escape, so that it could pass for the beginning of somebody else's record. A name cannot, and it comes
+    /// first.
+    fn row(&self, record: &ByteRecord, arn: &UserArn) -> Option<Row> {
+        let is_named_so = text(record, self.user)? == arn.as_str().rsplit('/').next()?;
         let has_more_keys = self.more_keys.is_some_and(|at| !record.get(at).is_some_and(is_nothing));
-        if record.len() != self.width || has_more_keys {
+        if record.len() != self.width || has_more_keys || !is_named_so {
             return None;
         }
         let mut oldest_active_key = None;
@@ -358,6 +367,20 @@ mod tests {
         assert_eq!(verdict, Some(SkipReason::NoActiveKey), "in quotes, a comma is part of the name");
     }
 
+    /// What IAM would write of a user with this path if it escaped nothing.
+    #[test]
+    fn no_path_passes_for_another_users_row() {
+        let jane = row("jane", CREATED, [("true", OLD), NONE]);
+        let rest = row("aaa", CREATED, [NONE, NONE]).split_once(CREATED).unwrap().1.to_owned();
+        for end in ["", "\""] {
+            let path = format!("jane,{CREATED},,,,,,false,,,,,false,,,,,,,,{end}/");
+            let forged = format!("aaa,{}{path}aaa,{CREATED}{rest}", arn(""));
+            for rows in [[forged.clone(), jane.clone()], [jane.clone(), forged.clone()]] {
+                assert_eq!(verdict_on(&report(&rows)), None, "{rows:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_user_with_more_keys_than_two_is_checked() {
         let rows = |info: &str| {
@@ -377,8 +400,8 @@ mod tests {
         for text in ["", "<html>", "{}", "\n\n"] {
             assert!(matches!(read(text), Err(InvalidReport::Column(_))), "{text}");
         }
-        for column in [ARN, USER_CREATED_AT, KEYS[0].0, KEYS[0].1, KEYS[1].0, KEYS[1].1] {
-            let without = HEADING.replace(column, "something");
+        for column in [USER, ARN, USER_CREATED_AT, KEYS[0].0, KEYS[0].1, KEYS[1].0, KEYS[1].1] {
+            let without = format!(",{HEADING}").replacen(&format!(",{column}"), ",something", 1);
             assert_eq!(read(&without), Err(InvalidReport::Column(column)));
             assert_eq!(read(&format!("{HEADING},{column}")), Err(InvalidReport::Column(column)));
         }
@@ -391,12 +414,12 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_look_new_are_looked_at_once_in_thirty_days_and_inactive_ones_never() {
+    fn keys_that_look_new_are_looked_at_once_a_month_and_inactive_ones_never() {
         let report = report(&[
             row("jane", CREATED, [("true", "2026-03-01T06:00:00Z"), NONE]),
             row("joe", CREATED, [NONE, NONE]),
         ]);
-        let days = (0..60).map(|day| as_of() + TimeDelta::days(day));
+        let days = (0..62).map(|day| as_of() + TimeDelta::days(day));
         let checked = |name: &str| {
             let checked = |as_of| report.skips(&user(name), &staleness(), as_of).is_none();
             days.clone().filter(|as_of| checked(*as_of)).count()
@@ -405,11 +428,11 @@ mod tests {
     }
 
     #[test]
-    fn each_day_has_its_thirtieth_of_the_users() {
-        let ids: Vec<UserId> = (0..9_000_u64)
+    fn each_day_has_its_share_of_the_users() {
+        let ids: Vec<UserId> = (0..9_300_u64)
             .map(|n| format!("AIDA{:016X}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).parse().unwrap())
             .collect();
-        for day in 0..30 {
+        for day in 0..31 {
             let as_of = as_of() + TimeDelta::days(day);
             let users = ids.iter().filter(|id| is_checked_anyway(id, as_of)).count();
             assert!((230..370).contains(&users), "{users} on day {day}");
@@ -431,10 +454,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_user_has_one_day_in_any_thirty(id in "[A-Z0-9_]{16,40}", seconds in -100_000_000_i64..5_000_000_000) {
+        fn runs_every_few_days_come_to_everybodys_day(id in "[A-Z0-9_]{16,40}", every in 1_i64..31) {
+            let id: UserId = id.parse().unwrap();
+            let days = (0..31).filter(|run| is_checked_anyway(&id, as_of() + TimeDelta::days(run * every)));
+            prop_assert_eq!(days.count(), 1);
+        }
+
+        #[test]
+        fn every_user_has_one_day_in_any_month(id in "[A-Z0-9_]{16,40}", seconds in -100_000_000_i64..5_000_000_000) {
             let id: UserId = id.parse().unwrap();
             let first = DateTime::from_timestamp(seconds, 0).unwrap();
-            let days = (0..30).filter(|day| is_checked_anyway(&id, first + TimeDelta::days(*day)));
+            let days = (0..31).filter(|day| is_checked_anyway(&id, first + TimeDelta::days(*day)));
             prop_assert_eq!(days.count(), 1);
         }
 

@@ -40,6 +40,8 @@ where
 
 /// A level that cannot be read is none: whatever was meant, a function has to log.
 fn levels(variable: impl Fn(&str) -> Option<String>) -> Targets {
+    // What is empty would be read as the highest level of all.
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
     let of_function: Option<LevelFilter> = variable(LEVEL).and_then(|level| level.parse().ok());
     let of_parts: Targets = variable(TARGETS).and_then(|targets| targets.parse().ok()).unwrap_or_default();
     let default = of_function.or(of_parts.default_level()).unwrap_or(LevelFilter::INFO);

@@ -73,7 +73,8 @@ metrics! {
     UsersChecked,
     /// Users who were deleted between listing and checking.
     UsersGone,
-    /// Users with at least one stale key, those included who are exempt, without contact or lack the contact tag.
+    /// Users with at least one stale key, those included who were told already, are exempt, without contact or lack the
+    /// contact tag. The worker finds out the latter three only of those who were not told or are due.
     StaleOwners,
     /// Stale owners who are exempt for now.
     Exempt,
@@ -85,6 +86,8 @@ metrics! {
     ContactsPassedOver,
     /// Stale keys whose last use could not be read; their mail says so.
     LastUsedUnreadable,
+    /// Stale owners of whom the worker could not read whether they were told; the notifier finds out.
+    LedgerUnreadable,
     /// Mails that SES took.
     MailsSent,
     /// Mails that a dry run would have sent.

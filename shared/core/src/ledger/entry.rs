@@ -172,8 +172,7 @@ impl Claim {
 }
 
 impl Entry {
-    /// Whether the owner is to be told of `notice`, as far as what they were told before decides it. Once they are not, they
-    /// stay so: only a later notice may be due.
+    /// Whether the owner is to be told of `notice`, as far as what they were told before decides it.
     #[must_use]
     pub fn is_due(&self, notice: &Notice, remind_every_days: NonZeroU32) -> bool {
         self.history.first().is_none_or(|last| notice.is_due_after(&last.notice, remind_every_days))
