@@ -400,7 +400,9 @@ fn longest(template: &str, value: &str) -> usize {
     const SHORT: usize = 15;
     let Some(name) = value.strip_prefix("!Ref ") else {
         assert!(
-            ["!FindInMap ", "!If [SesIsElsewhere, "].iter().any(|known| value.starts_with(known)),
+            ["!FindInMap ", "!If [SesIsElsewhere, ", "!If [IsPilot, "]
+                .iter()
+                .any(|known| value.starts_with(known)),
             "{value}"
         );
         return SHORT;
