@@ -1,16 +1,25 @@
-//! What a run would cost on AWS, at list prices.
+//! What Keynudge would cost on AWS, at list prices: a run, and a month without any.
 //!
-//! Prices are those of us-east-1 without a free tier, in US dollars, as published or reported up to November 2026:
-//! Lambda on arm64 and SQS (AWS's price pages), DynamoDB on demand (as halved in November 2024), SES at its plain rate
-//! (accounts made since July 2026 begin with Essentials, at 0.16 per 1,000), CloudWatch Logs' ingestion.
+//! Prices are those of us-east-1 without a free tier, in US dollars, as published in November 2026:
+//!
+//! * Lambda on arm64: <https://aws.amazon.com/lambda/pricing/>
+//! * SQS, standard queues: <https://aws.amazon.com/sqs/pricing/>
+//! * DynamoDB on demand: <https://aws.amazon.com/dynamodb/pricing/on-demand/>
+//! * SES at its plain rate; accounts made since July 2026 begin with Essentials, at 0.16 per 1,000:
+//!   <https://aws.amazon.com/ses/pricing/>
+//! * CloudWatch, for logs, metrics and alarms: <https://aws.amazon.com/cloudwatch/pricing/>
+//!
+//! Left out is what comes to less than a cent for 10,000 users: the schedule, SNS's half a dollar for a million of SES's
+//! events, and what it costs to keep logs and table.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::Result;
 use crate::deployment::Deployment;
+use crate::function_logs::LogEvent;
 use crate::functions::Function;
+use crate::{Error, Result};
 
 const LAMBDA_PER_REQUEST: f64 = 0.20e-6;
 const LAMBDA_PER_GB_SECOND: f64 = 0.000_013_333_4;
@@ -19,6 +28,8 @@ const DYNAMODB_PER_WRITE: f64 = 0.625e-6;
 const DYNAMODB_PER_READ: f64 = 0.125e-6;
 const SES_PER_MAIL: f64 = 0.10e-3;
 const LOGS_PER_GB: f64 = 0.50;
+const ALARM_PER_MONTH: f64 = 0.10;
+const METRIC_PER_MONTH: f64 = 0.30;
 
 /// CloudWatch Logs counts so many bytes beside each line (its quotas page, of `PutLogEvents`).
 const BYTES_PER_LOG_LINE: u64 = 26;
@@ -26,6 +37,30 @@ const BYTES_PER_GB: f64 = 1e9;
 
 /// For each batch of a queue, Lambda receives it, and deletes what is done of it.
 const SQS_REQUESTS_PER_BATCH: u64 = 2;
+
+/// Lambda rounds what it bills up to a whole millisecond, and the emulator down.
+const ROUNDED_UP_MS: f64 = 1.0;
+
+/// The template's alarms.
+const ALARMS: u32 = 19;
+/// The metrics that a run sends.
+const METRICS: u32 = 45;
+/// A metric costs what it does for the hours in which it is sent; a daily run sends them in one.
+const PART_OF_DAY_WITH_METRICS: f64 = 1.0 / 24.0;
+/// The queues that Lambda looks at.
+const MAPPINGS: u32 = 4;
+/// How often a month Lambda looks at a queue that is empty. AWS does not say: it has two to five pollers, and each waits up
+/// to 20 seconds for a message, which makes 0.26 to 0.65 million.
+const IDLE_RECEIVES: f64 = 0.45e6;
+
+/// What a month costs in dollars, however many users there are, and even if nobody is mailed.
+#[must_use]
+pub fn fixed_per_month() -> f64 {
+    let alarms = f64::from(ALARMS) * ALARM_PER_MONTH;
+    let metrics = f64::from(METRICS) * METRIC_PER_MONTH * PART_OF_DAY_WITH_METRICS;
+    let polling = f64::from(MAPPINGS) * IDLE_RECEIVES * SQS_PER_REQUEST;
+    alarms + metrics + polling
+}
 
 /// What a deployment has used so far, in the units that AWS bills.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -36,9 +71,10 @@ pub struct Used {
     pub gb_seconds: BTreeMap<&'static str, f64>,
     /// Requests to SQS, Lambda's included; not the looks at queues that are empty.
     pub sqs_requests: u64,
-    /// Items written, each smaller than 1 KB.
+    /// Items written, as if each had 1 KB at most. An owner's entry begins smaller than that, and has about 4.3 KB when its
+    /// history is full, after 24 reminders: AWS bills five of these for writing such a one.
     pub dynamodb_writes: u64,
-    /// Items read, each smaller than 4 KB.
+    /// Items read, as if each had 4 KB at most. AWS bills two of these for an entry whose history is full.
     pub dynamodb_reads: u64,
     /// What the functions and Lambda logged.
     pub log_bytes: u64,
@@ -57,12 +93,12 @@ pub struct Dollars {
     pub dynamodb: f64,
     /// CloudWatch Logs.
     pub logs: f64,
-    /// All but the mail.
-    pub without_mail: f64,
+    /// All but SES.
+    pub without_ses: f64,
     /// SES.
     pub ses: f64,
     /// All of it.
-    pub with_mail: f64,
+    pub total: f64,
 }
 
 impl Used {
@@ -70,17 +106,12 @@ impl Used {
     ///
     /// # Errors
     ///
-    /// Whatever the calls to its logs and its emulator answer.
+    /// [`Error::Unreadable`] if a function's log has lines, and none that says what is billed; and whatever the calls to its
+    /// logs and its emulator answer.
     pub async fn by(deployment: &Deployment) -> Result<Self> {
         let mut used = Self::default();
         for function in Function::ALL {
-            for event in deployment.log(function).await? {
-                used.log_bytes += event.message.len() as u64 + BYTES_PER_LOG_LINE;
-                if let Some(gb_seconds) = billed(&event.message) {
-                    *used.invocations.entry(function.binary()).or_default() += 1;
-                    *used.gb_seconds.entry(function.binary()).or_default() += gb_seconds;
-                }
-            }
+            used.add_log(function, &deployment.log(function).await?)?;
         }
         let calls = deployment.aws.signed_calls().await?;
         let count = |beginning: &str| -> u64 {
@@ -96,6 +127,21 @@ impl Used {
         Ok(used)
     }
 
+    fn add_log(&mut self, function: Function, log: &[LogEvent]) -> Result<()> {
+        let name = function.binary();
+        self.log_bytes +=
+            log.iter().map(|event| event.message.len() as u64 + BYTES_PER_LOG_LINE).sum::<u64>();
+        for gb_seconds in log.iter().filter_map(|event| billed(&event.message)) {
+            *self.invocations.entry(name).or_default() += 1;
+            *self.gb_seconds.entry(name).or_default() += gb_seconds;
+        }
+        if !log.is_empty() && !self.invocations.contains_key(name) {
+            let detail = format!("none of the {} lines of the {name}'s log says what is billed", log.len());
+            return Err(Error::Unreadable { call: "logs:FilterLogEvents".to_owned(), detail });
+        }
+        Ok(())
+    }
+
     /// What that costs, `times` over.
     #[must_use]
     pub fn dollars(&self, times: f64) -> Dollars {
@@ -107,26 +153,26 @@ impl Used {
             + DYNAMODB_PER_READ * number(self.dynamodb_reads);
         let logs = LOGS_PER_GB * number(self.log_bytes) / BYTES_PER_GB;
         let ses = SES_PER_MAIL * number(self.mails);
-        let without_mail = lambda + sqs + dynamodb + logs;
+        let without_ses = lambda + sqs + dynamodb + logs;
         Dollars {
             lambda: times * lambda,
             sqs: times * sqs,
             dynamodb: times * dynamodb,
             logs: times * logs,
-            without_mail: times * without_mail,
+            without_ses: times * without_ses,
             ses: times * ses,
-            with_mail: times * (without_mail + ses),
+            total: times * (without_ses + ses),
         }
     }
 }
 
-/// What one of Lambda's `REPORT` lines bills, in GB seconds.
+/// What one of the emulator's `REPORT` lines would bill on AWS, in GB seconds.
 fn billed(line: &str) -> Option<f64> {
     let fields = line.strip_prefix("REPORT ")?;
     let field = |name: &str| fields.split('\t').find_map(|field| field.strip_prefix(name));
     let milliseconds: f64 = field("Billed Duration: ")?.strip_suffix(" ms")?.parse().ok()?;
     let megabytes: f64 = field("Memory Size: ")?.strip_suffix(" MB")?.parse().ok()?;
-    Some(milliseconds / 1e3 * megabytes / 1024.0)
+    Some((milliseconds + ROUNDED_UP_MS) / 1e3 * megabytes / 1024.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
@@ -136,14 +182,47 @@ fn number(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::workspace;
+
+    const REPORT: &str = "REPORT RequestId: 1\tDuration: 1999.4 ms\tBilled Duration: 1999 ms\tMemory Size: 256 MB\tMax Memory Used: 9 MB";
 
     #[test]
-    fn a_report_bills_time_and_memory_and_no_other_line_does() {
-        let line = "REPORT RequestId: 1\tDuration: 1999 ms\tBilled Duration: 2000 ms\tMemory Size: 256 MB\tMax Memory Used: 9 MB";
-        assert_eq!(billed(line), Some(0.5));
+    fn a_report_bills_time_rounded_up_and_memory_and_no_other_line_does() {
+        assert_eq!(billed(REPORT), Some(0.5));
         assert_eq!(billed("END RequestId: 1"), None);
         assert_eq!(billed(r#"{"message":"REPORT Billed Duration: 2000 ms"}"#), None);
+    }
+
+    #[test]
+    fn a_log_without_a_readable_report_is_an_error_and_an_empty_one_is_not() {
+        let log = |lines: &[&str]| -> Vec<LogEvent> {
+            let lines = lines.iter().map(|line| (*line).to_owned());
+            lines.map(|message| LogEvent { timestamp: 1, message }).collect()
+        };
+        let mut used = Used::default();
+        used.add_log(Function::Producer, &[]).unwrap();
+        used.add_log(Function::Worker, &log(&["START", REPORT])).unwrap();
+        assert_eq!(used.invocations, BTreeMap::from([("worker", 1)]));
+        let unreadable = used.add_log(Function::Notifier, &log(&["START", "REPORT of another kind"]));
+        assert!(unreadable.unwrap_err().to_string().contains("2 lines of the notifier's log"));
+    }
+
+    #[test]
+    fn what_does_not_depend_on_users_is_what_the_template_has() {
+        let template = fs::read_to_string(workspace::root().join("infra/template.yaml")).unwrap();
+        let count = |line: &str| template.lines().filter(|one| one.trim_start() == line).count();
+        assert_eq!(count("Type: AWS::CloudWatch::Alarm"), ALARMS as usize);
+        // Only what feeds a function from a queue has this.
+        assert_eq!(count("FunctionResponseTypes: [ReportBatchItemFailures]"), MAPPINGS as usize);
+    }
+
+    /// By hand: 1.90 for alarms, 0.5625 for metrics, 0.72 for looks at empty queues.
+    #[test]
+    fn a_month_costs_three_dollars_whoever_is_mailed() {
+        assert!((fixed_per_month() - 3.1825).abs() < 1e-9, "{}", fixed_per_month());
     }
 
     /// By hand: 1 million of each, at the prices above.
@@ -165,8 +244,8 @@ mod tests {
         is(dollars.sqs, 0.40);
         is(dollars.dynamodb, 0.75);
         is(dollars.logs, 0.50);
-        is(dollars.without_mail, 15.1834);
-        is(dollars.with_mail, 115.1834);
+        is(dollars.without_ses, 15.1834);
+        is(dollars.total, 115.1834);
         is(used.dollars(0.5).ses, 50.0);
     }
 }

@@ -137,7 +137,8 @@ impl Population {
     }
 
     /// Users whom every tool treats alike, for comparing them: `stale` owners with a stale key among `users`, each of whom
-    /// has one active key and an address in the contact tag, and nobody is new here.
+    /// has one active key and an address of their own in the contact tag, and nobody is new here. A tool that mails by address
+    /// would send one mail to those who share one.
     ///
     /// # Panics
     ///
@@ -146,8 +147,8 @@ impl Population {
     pub fn plain(users: usize, stale: usize, seed: u64) -> Self {
         assert!(stale <= users, "{stale} of {users} users cannot have a stale key");
         let mut rng = Rng::with_seed(seed);
-        let mut profiles = vec![Profile::with(Keys::Stale).reached_by(Contact::Tag); stale];
-        profiles.resize(users, Profile::with(Keys::Fresh).reached_by(Contact::Tag));
+        let mut profiles = vec![Profile::with(Keys::Stale).reached_by(Contact::OwnTag); stale];
+        profiles.resize(users, Profile::with(Keys::Fresh).reached_by(Contact::OwnTag));
         rng.shuffle(&mut profiles);
         let setting = Setting { everybody: true, ..Setting::default() };
         Self::of(&setting, profiles, rng)

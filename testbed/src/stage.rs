@@ -1,4 +1,5 @@
-//! Keynudge set up to be measured: accounts, an IAM that takes its time, an SES that takes all, and the real template.
+//! Keynudge set up to be measured: accounts, an IAM that takes its time, an SES that takes all and says what became of it,
+//! and the real template.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::aws::Client;
-use crate::deployment::{Deployment, Parameters};
+use crate::deployment::{Deployment, Parameters, SesStack};
 use crate::emulator::{self, Emulator, Iam, Ses};
 use crate::estate::Estates;
 use crate::function_logs::Metrics;
@@ -93,7 +94,13 @@ impl Stage {
         ses.pass_on_to(&emulator.endpoint());
         report("deploying the template");
         let aws = Client::new(emulator.endpoint(), estates.home().clone());
-        let deployment = Deployment::create(aws, packages, &estates.parameters(parameters)).await?;
+        let SesStack { configuration_set, events_topic_arn } = SesStack::create(&aws).await?;
+        ses.publish_to(aws.account(), &configuration_set, &events_topic_arn);
+        let parameters = estates
+            .parameters(parameters)
+            .with("ConfigurationSet", configuration_set)
+            .with("SesEventsTopicArn", events_topic_arn);
+        let deployment = Deployment::create(aws, packages, &parameters).await?;
         Ok(Self { deployment, iam, estates, _emulator: emulator })
     }
 

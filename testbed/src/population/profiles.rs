@@ -40,8 +40,10 @@ pub enum Keys {
 /// How a user's owner can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contact {
-    /// By the contact tag.
+    /// By the contact tag, which many may share.
     Tag,
+    /// By the contact tag, which is an address of the user's own.
+    OwnTag,
     /// By the user name, which is an address.
     Name,
     /// By the contact tag, although the user name is another address.
@@ -128,8 +130,9 @@ impl Keys {
 }
 
 impl Contact {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Tag,
+        Self::OwnTag,
         Self::Name,
         Self::TagBeforeName,
         Self::DefaultDomain,

@@ -58,6 +58,15 @@ fn a_mixed_population_has_every_expectation() {
     assert_eq!(mailed.count(), population.totals().mails);
 }
 
+#[test]
+fn plain_users_share_no_address() {
+    let population = Population::plain(2000, 200, 1);
+    let tags = population.owners.iter().flat_map(|owner| &owner.user.tags);
+    let addresses = tags.filter(|tag| tag.key == "keynudge:contact").map(|tag| &tag.value);
+    assert_eq!(addresses.collect::<BTreeSet<_>>().len(), 2000);
+    assert_eq!(population.totals().mails, 200);
+}
+
 /// The profiles say which keys are stale without looking at dates; this looks.
 #[test]
 fn the_keys_to_mail_are_the_active_ones_above_the_threshold_and_stay_so_for_hours() {

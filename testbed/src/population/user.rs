@@ -109,6 +109,7 @@ impl<'a> Maker<'a> {
         let foreign_address = format!("{team}@{FOREIGN_DOMAIN}");
         let at_default_domain = format!("{name}@{DOMAIN}");
         let (tag, reached_at) = match contact {
+            Contact::OwnTag => (Some(at_default_domain.clone()), Some(at_default_domain)),
             Contact::Tag | Contact::TagBeforeName => (Some(team_address.clone()), Some(team_address)),
             Contact::Name => (None, Some(name.to_owned())),
             Contact::NameAfterForeignTag => (Some(foreign_address), Some(name.to_owned())),

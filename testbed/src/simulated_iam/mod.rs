@@ -59,6 +59,9 @@ impl Default for Options {
     }
 }
 
+/// What IAM allows at once after a rest, as far as is known: AWS does not say.
+pub const BURST: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
 /// IAM's limit for one account.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBucket {

@@ -27,5 +27,11 @@ fn fifty_users_are_checked_at_a_rate_and_the_curve_is_drawn() {
     // 50 users, two more calls for each of five owners of stale keys.
     assert_eq!(run["calls_needed"], 60);
     assert!(run["calls_answered"].as_u64() >= Some(60), "{run}");
+    for service in ["lambda", "sqs", "dynamodb", "logs", "ses"] {
+        assert!(run["dollars"][service].as_f64() > Some(0.0), "{service}: {run}");
+    }
+    assert_eq!(run["used_of_aws"]["mails"], 5, "{run}");
+    // SES's events go all the way, too.
+    assert!(run["used_of_aws"]["invocations"]["feedback"].as_u64() > Some(0), "{run}");
     assert!(fs::read_to_string(picture).unwrap().contains("allowed"));
 }

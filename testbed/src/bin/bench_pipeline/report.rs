@@ -141,7 +141,8 @@ fn text(figures: &Figures, results: &Results, options: &Options) -> String {
     let mut text = format!(
         "{users} users, {} to mail, {iam_latency_ms} ms for each call of IAM; medians of {} runs. All mailed the same \
          owners.\nTime is, for keynudge, from the schedule's firing to the last empty queue, and for the others, from \
-         their start to their end.\n",
+         their start to their end. Cloud Custodian's includes the waits it has by default: 10 s for a credential report, and \
+         10 s of an empty queue at its mailer's end.\n",
         options.stale_owners(),
         options.runs
     );
@@ -175,26 +176,40 @@ fn table_of(comparison: &Comparison, users: usize) -> String {
     table(&header, rows.collect())
 }
 
-/// Calls by operation: those that were answered, and behind a plus those that were throttled.
+/// Calls by operation: first those of IAM that were answered, and behind a plus those that were throttled; and then those of
+/// all other services.
 fn table_of_calls(column: Column, comparison: &Comparison, results: &Results) -> String {
     let runs_of = |figure: &Figure| &results[&(column, figure.contender)];
-    let all_runs = comparison.contenders.iter().flat_map(runs_of);
-    let operations: BTreeSet<&String> = all_runs.flat_map(|run| run.calls.keys()).collect();
+    let all_runs = || comparison.contenders.iter().flat_map(runs_of);
     let header: Vec<&str> =
         [""].into_iter().chain(comparison.contenders.iter().map(|figure| figure.name)).collect();
-    let rows = operations.into_iter().map(|operation| {
-        let cells = comparison.contenders.iter().map(|figure| {
+    let row = |operation: &str, cell: &dyn Fn(&[Measured]) -> String| -> Vec<String> {
+        let cells = comparison.contenders.iter().map(|figure| cell(runs_of(figure)));
+        [operation.to_owned()].into_iter().chain(cells).collect()
+    };
+    let of_iam: BTreeSet<&str> =
+        all_runs().flat_map(|run| run.iam_calls.keys().map(String::as_str)).collect();
+    let iam_rows = of_iam.into_iter().map(|operation| {
+        row(operation, &|runs| {
             let of = |part: fn(&Calls) -> u64| {
-                median_of(runs_of(figure), |run| as_float(run.calls.get(operation).map_or(0, part)))
+                median_of(runs, |run| as_float(run.iam_calls.get(operation).map_or(0, part)))
             };
             match (of(|calls| calls.answered), of(|calls| calls.throttled)) {
                 (answered, throttled) if throttled > 0.0 => format!("{answered:.0} +{throttled:.0}"),
                 (answered, _) => format!("{answered:.0}"),
             }
-        });
-        [operation.clone()].into_iter().chain(cells).collect()
+        })
     });
-    table(&header, rows.collect())
+    let of_others: BTreeSet<&str> =
+        all_runs().flat_map(|run| run.other_calls.keys().map(String::as_str)).collect();
+    let other_rows = of_others.into_iter().map(|call| {
+        row(call, &|runs| {
+            let count =
+                median_of(runs, |run| as_float(run.other_calls.get(call).copied().unwrap_or_default()));
+            format!("{count:.0}")
+        })
+    });
+    table(&header, iam_rows.chain(other_rows).collect())
 }
 
 fn ratios(comparison: &Comparison) -> String {
@@ -240,7 +255,7 @@ fn median_of(runs: &[Measured], figure: impl Fn(&Measured) -> f64) -> f64 {
 }
 
 fn total(run: &Measured, part: fn(&Calls) -> u64) -> f64 {
-    as_float(run.calls.values().map(part).sum::<u64>())
+    as_float(run.iam_calls.values().map(part).sum::<u64>())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "calls, users and bytes of one run are far fewer than 2^52")]

@@ -10,9 +10,9 @@ use keynudge_testbed::aws::{Account, Client};
 use keynudge_testbed::emulator::{self, Emulator};
 use keynudge_testbed::functions::Packages;
 use keynudge_testbed::outbox;
-use keynudge_testbed::population::{DOMAIN, Expectation, Population};
+use keynudge_testbed::population::Population;
 use keynudge_testbed::simulated_iam::account::{ReportReady, ReportSettings, Settings};
-use keynudge_testbed::simulated_iam::{self, Calls, SimulatedIam, TokenBucket};
+use keynudge_testbed::simulated_iam::{self, BURST, Calls, SimulatedIam, TokenBucket};
 use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 use keynudge_testbed::venv;
 use keynudge_testbed::workbench::Usage;
@@ -22,12 +22,8 @@ use crate::options::{Column, Options};
 use crate::say;
 use crate::verdict;
 
-/// What IAM allows at once, after a rest.
-const BURST: NonZeroU32 = NonZeroU32::new(30).unwrap();
 /// How long IAM makes a credential report. AWS does not say; whoever waits for one, waits two to ten seconds.
 const REPORT_TIME: Duration = Duration::from_secs(2);
-/// The tag all contenders take the address from.
-const CONTACT_TAG: &str = "keynudge:contact";
 /// More mistakes than these would say no more.
 const MISTAKES_SHOWN: usize = 10;
 
@@ -36,7 +32,9 @@ const MISTAKES_SHOWN: usize = 10;
 pub(crate) struct Measured {
     pub(crate) usage: Usage,
     /// Of IAM, by operation.
-    pub(crate) calls: BTreeMap<String, Calls>,
+    pub(crate) iam_calls: BTreeMap<String, Calls>,
+    /// Of all other services, by service and operation.
+    pub(crate) other_calls: BTreeMap<String, u64>,
 }
 
 /// Every run, by column and contender.
@@ -72,22 +70,6 @@ pub(crate) async fn run(options: &Options) -> Result<Results> {
     Ok(results)
 }
 
-/// Users every contender treats alike. Each has an address of their own: a contender that mails by address would send one
-/// mail to those who share one.
-pub(crate) fn population(users: usize, stale: usize, seed: u64) -> Population {
-    let mut population = Population::plain(users, stale, seed);
-    for owner in &mut population.owners {
-        let address = format!("{}@{DOMAIN}", owner.user.name);
-        for tag in owner.user.tags.iter_mut().filter(|tag| tag.key == CONTACT_TAG) {
-            tag.value.clone_from(&address);
-        }
-        if let Expectation::Mailed { to, .. } = &mut owner.expectation {
-            *to = address;
-        }
-    }
-    population
-}
-
 impl Ground {
     /// Starts everything that all runs use. SES takes mails as fast as they come, from everybody.
     async fn prepare(options: &Options) -> Result<Self> {
@@ -106,7 +88,7 @@ impl Ground {
         ses.pass_on_to(&emulator.endpoint());
         say("building the functions, as they are deployed");
         let packages = Packages::build(options.profile()).await?;
-        let population = population(options.users(), options.stale_owners(), options.seed);
+        let population = Population::plain(options.users(), options.stale_owners(), options.seed);
         Ok(Self { emulator, iam, ses, packages, python, population })
     }
 
@@ -128,9 +110,13 @@ impl Ground {
             packages: &self.packages,
             python: &self.python,
         };
+        // The emulator counts for all accounts together; only this one is at work.
+        let aws = stage.aws();
+        let before = aws.signed_calls().await?;
         let usage = contender.run(&stage).await?;
+        let other_calls = beyond(&before, aws.signed_calls().await?);
         self.check(contender, &account).await?;
-        Ok(Measured { usage, calls: self.iam.calls(&account) })
+        Ok(Measured { usage, iam_calls: self.iam.calls(&account), other_calls })
     }
 
     fn furnish(&self, account: &Account, iam_rate: Option<NonZeroU32>) {
@@ -143,11 +129,35 @@ impl Ground {
     /// Fails if the contender did not mail exactly those it had to.
     async fn check(&self, contender: Contender, account: &Account) -> Result<()> {
         let mails = outbox::mails(&Client::new(self.emulator.endpoint(), account.clone())).await?;
-        let mistakes = verdict::mistakes(&self.population, &mails, contender.names_keys());
+        let mistakes = verdict::mistakes(&self.population, &mails, contender.mails_name());
         if !mistakes.is_empty() {
             let shown = mistakes[..mistakes.len().min(MISTAKES_SHOWN)].join("\n  ");
             bail!("{} made {} mistakes:\n  {shown}", contender.name(), mistakes.len());
         }
         Ok(())
+    }
+}
+
+/// What was counted since `before`.
+fn beyond(before: &BTreeMap<String, u64>, after: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let since = after.into_iter().map(|(call, count)| {
+        let earlier = before.get(&call).copied().unwrap_or_default();
+        (call, count.saturating_sub(earlier))
+    });
+    since.filter(|(_, count)| *count > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_calls_of_a_run_are_its_own() {
+        let counts = |counts: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            counts.iter().map(|(call, count)| ((*call).to_owned(), *count)).collect()
+        };
+        let before = counts(&[("ses:SendEmail", 5), ("sqs:SendMessage", 7)]);
+        let after = counts(&[("ses:SendEmail", 8), ("sqs:SendMessage", 7), ("dynamodb:PutItem", 2)]);
+        assert_eq!(beyond(&before, after), counts(&[("ses:SendEmail", 3), ("dynamodb:PutItem", 2)]));
     }
 }

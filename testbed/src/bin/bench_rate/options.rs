@@ -25,8 +25,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N|N%", default_value = "10%")]
     stale: Share,
 
-    /// The rate: the template's `IamCallsPerSecond`, and what IAM allows.
-    #[arg(long, value_name = "N", default_value = "20")]
+    /// The rate: the template's `IamCallsPerSecond`, and what IAM allows. Its default is the template's.
+    #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) calls_per_second: NonZeroU32,
 
     /// How many workers share it: the template's `WorkerConcurrency`. Its default is the template's.

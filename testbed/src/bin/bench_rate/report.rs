@@ -6,8 +6,9 @@ use std::num::NonZeroU32;
 use anyhow::Result;
 use indicatif::HumanCount;
 use keynudge_testbed::charts::lines::{Lines, Series};
-use keynudge_testbed::cost::{Dollars, Used};
+use keynudge_testbed::cost::{Dollars, Used, fixed_per_month};
 use keynudge_testbed::measurement::median;
+use keynudge_testbed::simulated_iam::BURST;
 use keynudge_testbed::stage::{Observed, Outcome};
 use serde::Serialize;
 
@@ -17,6 +18,11 @@ use crate::usage::Usage;
 /// The goals.
 const USED_MIN: f64 = 0.95;
 const TIME_OVER_BOUND_MAX: f64 = 1.1;
+/// "Hardly ever".
+const THROTTLED_MAX: f64 = 0.01;
+
+/// Time is in whole seconds, and no bound is shorter than one.
+const BOUND_MIN_S: f64 = 1.0;
 
 /// What costs are told for.
 const USERS_OF_COST: usize = 10_000;
@@ -33,6 +39,8 @@ pub(crate) struct Figures<'a> {
     used: f64,
     /// From the first call to the last one, in times of what the rate allows.
     time_over_bound: f64,
+    /// The part of the calls that was throttled.
+    throttled: f64,
     runs: &'a [RunFigures],
 }
 
@@ -43,13 +51,15 @@ pub(crate) struct RunFigures {
     used: f64,
     /// From the first call to the last one, in whole seconds.
     seconds: usize,
-    /// The calls that have to be made, at the rate.
+    /// No run is shorter, whoever makes the calls.
     bound_s: f64,
     /// The one over the other.
     time_over_bound: f64,
     calls_needed: usize,
     calls_answered: u64,
     calls_throttled: u64,
+    /// The latter over both.
+    throttled: f64,
     /// Until everything was done, mails included.
     wall_s: f64,
     /// Records that waited on the queue for their turn, as often as they did.
@@ -60,7 +70,7 @@ pub(crate) struct RunFigures {
     pub(crate) outcome: Outcome,
     /// What AWS would bill.
     used_of_aws: Used,
-    /// What that costs for [`USERS_OF_COST`] users.
+    /// What that costs for [`USERS_OF_COST`] users, each time.
     dollars: Dollars,
     /// The calls that were answered in each second.
     answered_by_second: Vec<u64>,
@@ -75,17 +85,20 @@ impl RunFigures {
         needed: usize,
     ) -> Self {
         let rate = options.calls_per_second;
-        let bound_s = seconds_at(needed, rate);
+        let bound_s = bound_s(needed, rate);
         let Observed { ran, outcome, metrics } = observed;
         let answered_by_second = usage.answered();
+        let calls_answered: u64 = answered_by_second.iter().sum();
+        let calls_throttled: u64 = usage.throttled().iter().sum();
         Self {
             used: rounded(usage.used(rate.get())),
             seconds: usage.seconds(),
             bound_s,
             time_over_bound: rounded(number(usage.seconds()) / bound_s),
             calls_needed: needed,
-            calls_answered: answered_by_second.iter().sum(),
-            calls_throttled: usage.throttled().iter().sum(),
+            calls_answered,
+            calls_throttled,
+            throttled: rounded(part(calls_throttled, calls_answered + calls_throttled)),
             wall_s: rounded(ran.took.as_secs_f64()),
             postponed: metrics.get("RecordsPostponed"),
             given_back: metrics.get("RecordsGivenBack"),
@@ -97,8 +110,11 @@ impl RunFigures {
     }
 }
 
-pub(crate) fn seconds_at(calls: usize, rate: NonZeroU32) -> f64 {
-    number(calls) / f64::from(rate.get())
+/// How long IAM makes everybody take who has to make so many calls: those that its bucket gives at once need not be waited
+/// for.
+pub(crate) fn bound_s(calls: usize, rate: NonZeroU32) -> f64 {
+    let waited_for = calls.saturating_sub(BURST.get() as usize);
+    (number(waited_for) / f64::from(rate.get())).max(BOUND_MIN_S)
 }
 
 /// All runs.
@@ -133,6 +149,7 @@ impl<'a> Report<'a> {
             iam_latency_ms: options.latency().as_millis(),
             used: median_of(|run| run.used),
             time_over_bound: median_of(|run| run.time_over_bound),
+            throttled: median_of(|run| run.throttled),
             runs: &self.runs,
         }
     }
@@ -148,10 +165,11 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(
             out,
-            "  {:>6}{:>8}{:>9}{:>8}{:>10}{:>11}{:>11}{:>12}{:>7}{:>6}",
+            "  {:>6}{:>8}{:>9}{:>11}{:>8}{:>10}{:>11}{:>11}{:>12}{:>7}{:>6}",
             "used",
             "time",
             "over it",
+            "wall",
             "calls",
             "throttled",
             "postponed",
@@ -163,10 +181,11 @@ impl fmt::Display for Report<'_> {
         for run in &self.runs {
             writeln!(
                 out,
-                "  {:>5.1}%{:>6} s{:>9.3}{:>8}{:>10}{:>11}{:>11}{:>12}{:>7}{:>6}",
+                "  {:>5.1}%{:>6} s{:>9.3}{:>9.1} s{:>8}{:>10}{:>11}{:>11}{:>12}{:>7}{:>6}",
                 100.0 * run.used,
                 run.seconds,
                 run.time_over_bound,
+                run.wall_s,
                 run.calls_answered,
                 run.calls_throttled,
                 run.postponed,
@@ -190,15 +209,24 @@ impl fmt::Display for Report<'_> {
             figures.time_over_bound,
             goal(figures.time_over_bound <= TIME_OVER_BOUND_MAX)
         )?;
-        self.runs.iter().try_for_each(|run| {
-            let Dollars { lambda, sqs, dynamodb, logs, without_mail, ses, with_mail } = run.dollars;
+        writeln!(
+            out,
+            "  {:.1} % of the calls throttled: goal of {:.0} % {}",
+            100.0 * figures.throttled,
+            100.0 * THROTTLED_MAX,
+            goal(figures.throttled <= THROTTLED_MAX)
+        )?;
+        if let Some(run) = self.runs.first() {
+            let Dollars { lambda, sqs, dynamodb, logs, without_ses, ses, total } = run.dollars;
             writeln!(
                 out,
-                "  {} users cost $ {without_mail:.4} (Lambda {lambda:.4}, SQS {sqs:.4}, DynamoDB {dynamodb:.4}, logs \
-                 {logs:.4}), with mail $ {with_mail:.4} (SES {ses:.4}), at list prices",
+                "\n  {} users at {calls_per_second} calls a second with {workers} workers cost $ {without_ses:.4} per run \
+                 (Lambda {lambda:.4}, SQS {sqs:.4}, DynamoDB {dynamodb:.4}, logs {logs:.4}),\n  with mail $ {total:.4} \
+                 (SES {ses:.4}), at list prices, fixed costs not included,\n  and $ {:.2} a month, however many users",
                 HumanCount(USERS_OF_COST as u64),
-            )
-        })?;
+                fixed_per_month(),
+            )?;
+        }
         writeln!(
             out,
             "\n{}",
@@ -236,7 +264,30 @@ pub(crate) fn number(count: usize) -> f64 {
     count as f64
 }
 
+/// None of nothing is none.
+#[expect(clippy::cast_precision_loss, reason = "some thousands of calls")]
+fn part(of: u64, all: u64) -> f64 {
+    of as f64 / all.max(1) as f64
+}
+
 /// To thousandths.
 fn rounded(number: f64) -> f64 {
     (1000.0 * number).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_bucket_gives_at_once_need_not_be_waited_for() {
+        let rate = NonZeroU32::new(10).unwrap();
+        for (calls, seconds) in [(2430, 240.0), (60, 3.0), (30, 1.0), (5, 1.0), (0, 1.0)] {
+            assert!(
+                (bound_s(calls, rate) - seconds).abs() < f64::EPSILON,
+                "{calls}: {}",
+                bound_s(calls, rate)
+            );
+        }
+    }
 }

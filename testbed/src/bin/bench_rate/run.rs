@@ -1,6 +1,5 @@
 //! The benchmark itself, from the build to the report.
 
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,16 +9,13 @@ use keynudge_testbed::deployment::Parameters;
 use keynudge_testbed::estate::{Estates, Plan};
 use keynudge_testbed::functions::Packages;
 use keynudge_testbed::population::Population;
-use keynudge_testbed::simulated_iam::{self, TokenBucket};
+use keynudge_testbed::simulated_iam::{self, BURST, TokenBucket};
 use keynudge_testbed::stage::{Stage, patience_for};
 
 use crate::options::Options;
-use crate::report::{Report, RunFigures, curve, seconds_at};
+use crate::report::{Report, RunFigures, bound_s, curve};
 use crate::say;
 use crate::usage::Usage;
-
-/// What IAM allows at once after a rest.
-const BURST: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// Runs the benchmark, and prints what came of it.
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
@@ -58,7 +54,7 @@ async fn one_run(options: &Options, packages: &Packages) -> Result<(RunFigures, 
         .with("WorkerConcurrency", options.workers.to_string());
     let stage = Stage::set(estates, &iam, parameters, packages, &say).await?;
     let needed = stage.calls_needed();
-    let bound = Duration::from_secs_f64(seconds_at(needed, rate));
+    let bound = Duration::from_secs_f64(bound_s(needed, rate));
     say(&format!("{needed} calls at {rate} a second: at least {:.0} s", bound.as_secs_f64()));
     let observed = stage.run(patience_for(bound), |_| ()).await?;
     let usage = Usage::of(&stage.iam.calls_by_second(stage.estates.home()));

@@ -77,7 +77,7 @@ impl SizeFigures {
             ("simulated IAM and SES", milliseconds(measured.simulator_time)),
         ]);
         for function in Function::ALL {
-            // Nobody hears from SES here: one of them does not run.
+            // Unknown where there is no `/proc`, and of a function that had nothing to do.
             let Some(bytes) = measured.peak_memory.of(function) else { continue };
             peak_mb.insert(function.binary(), rounded(number(bytes) / 1e6));
             cpu_ms_per_user.insert(function.binary(), milliseconds(measured.processor_time.of(function)));

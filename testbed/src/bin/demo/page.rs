@@ -231,7 +231,7 @@ fn kind(profile: Profile) -> String {
         _ => "a stale key",
     };
     let contact = match profile.contact {
-        Contact::Tag | Contact::TagBeforeName => "address from the contact tag",
+        Contact::Tag | Contact::OwnTag | Contact::TagBeforeName => "address from the contact tag",
         Contact::Name | Contact::NameAfterForeignTag => "the user name is an address",
         _ => "user name at the default domain",
     };

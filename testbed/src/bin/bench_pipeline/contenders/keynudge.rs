@@ -34,7 +34,7 @@ pub(super) async fn run(stage: &Stage<'_>, user_filter: &str) -> Result<Usage> {
 }
 
 /// With everybody in the audience, as the others have it. Where IAM throttles, Keynudge is told how much it may ask for,
-/// and needs no more workers than it has by default; where nothing does, it is set up as in the demo.
+/// and needs no more workers than it has by default; where nothing does, it has twenty, and no pace to speak of.
 fn parameters(stage: &Stage<'_>) -> Parameters {
     let parameters = match stage.iam_rate {
         Some(rate) => Parameters::default().with("IamCallsPerSecond", rate.to_string()),

@@ -15,6 +15,7 @@ use keynudge_testbed::functions::Packages;
 use keynudge_testbed::workbench::{Usage, Workbench};
 use serde::de::IgnoredAny;
 
+use crate::verdict::Named;
 use custodian::Policy;
 
 /// Where what is no part of Keynudge is kept.
@@ -63,9 +64,12 @@ impl Contender {
         matches!(self, Self::CustodianAccessKey | Self::CustodianCredential)
     }
 
-    /// Whether its mails say which keys are meant. The credential report knows no key's id.
-    pub(crate) fn names_keys(self) -> bool {
-        self != Self::CustodianCredential
+    /// What its mails say of what they are about. The credential report knows no key's id.
+    pub(crate) fn mails_name(self) -> Named {
+        match self {
+            Self::CustodianCredential => Named::User,
+            _ => Named::Keys,
+        }
     }
 
     /// Does the job, and says what it took.
@@ -81,7 +85,7 @@ impl Contender {
 }
 
 impl Stage<'_> {
-    fn aws(&self) -> Client {
+    pub(crate) fn aws(&self) -> Client {
         Client::new(self.emulator.to_owned(), self.account.clone())
     }
 
