@@ -79,10 +79,11 @@ impl Stage {
     pub(crate) async fn variables(&self, function: Function) -> Result<Vec<(String, String)>> {
         let mut variables: Vec<_> = self.deployment.variables(function).await?.into_iter().collect();
         let name = self.deployment.outputs.function_name(function);
+        let memory_mb = self.deployment.memory_mb(function).await?.to_string();
         let of_lambda = [
             ("AWS_LAMBDA_FUNCTION_NAME", name),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &*memory_mb),
             ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
             ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
             ("AWS_REGION", REGION),
