@@ -277,10 +277,25 @@ impl Deployment {
     ///
     /// [`Error::Template`] if it gives none, and whatever the call to Lambda answers.
     pub async fn variables(&self, function: Function) -> Result<BTreeMap<String, String>> {
-        let path = format!("{}/configuration", self.function_path(function));
-        let mut configuration = self.aws.rest(GET_FUNCTION_CONFIGURATION, &path, None).await?;
+        let mut configuration = self.configuration(function).await?;
         serde_json::from_value(configuration["Environment"]["Variables"].take())
             .map_err(|error| template_problem(format!("{}'s variables: {error}", function.logical_id())))
+    }
+
+    /// The memory the template gives a function, in MB.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Template`] if it gives none, and whatever the call to Lambda answers.
+    pub async fn memory_mb(&self, function: Function) -> Result<u64> {
+        let configuration = self.configuration(function).await?;
+        let memory = configuration["MemorySize"].as_u64();
+        memory.ok_or_else(|| template_problem(format!("{} has no memory", function.logical_id())))
+    }
+
+    async fn configuration(&self, function: Function) -> Result<Value> {
+        let path = format!("{}/configuration", self.function_path(function));
+        self.aws.rest(GET_FUNCTION_CONFIGURATION, &path, None).await
     }
 
     /// Invokes a function with an event, and waits for its answer.

@@ -26,7 +26,7 @@ const STAGES: [&str; 3] = ["production", "staging", "sandbox"];
 /// Checking a user takes a call or two, and three where there is something to tell.
 const CALLS_PER_USER: u32 = 3;
 /// The least that is checked in a second, however slow the machine.
-const USERS_PER_SECOND_MIN: u32 = 20;
+pub const USERS_PER_SECOND_MIN: u32 = 20;
 /// Who is held back by an account's few calls is seen to move all the same; the rest is for slow machines.
 const STANDSTILL: Duration = Duration::from_mins(5);
 

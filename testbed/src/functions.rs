@@ -7,6 +7,7 @@ use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use clap::ValueEnum;
 use futures::future;
 use serde::Deserialize;
 use tokio::process::Command;
@@ -56,11 +57,12 @@ impl Function {
 }
 
 /// How to build.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
     /// As deployed: for figures that mean something.
     Release,
     /// As `cargo test` builds, with the same packages and so the same features: what it has built is not built again.
+    #[value(name = "dev")]
     Test,
 }
 

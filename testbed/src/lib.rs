@@ -17,6 +17,7 @@
 //! * [`functions`]: builds the functions and packs them the way Lambda takes them.
 //! * [`deployment`]: the real template, as one `CloudFormation` stack in one account.
 //! * [`pipeline`]: fires the schedule and waits until every queue is empty.
+//! * [`messages`]: what functions are given that are not part of a run.
 //! * [`outbox`]: what came out of it: mails and dead letters.
 //! * [`function_logs`]: what the functions printed, their metrics included.
 //! * [`processes`]: the emulator's and the functions' processes.
@@ -68,6 +69,7 @@ pub mod killer;
 mod launcher;
 pub mod ledger;
 pub mod measurement;
+pub mod messages;
 pub mod outbox;
 pub mod peak_memory;
 pub mod pipeline;

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::run_directory::RunDirectory;
 use crate::{Error, Result};
 
 /// Runs a program, says what it took, and holds a pipe from us while it does.
 const MEASURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contenders/measure.py");
+
+/// How long a program may run. As many users as an account holds take the slowest one some minutes at IAM's usual rate.
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// What a program took, or several.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,8 +71,12 @@ impl Workbench {
     ///
     /// # Errors
     ///
-    /// [`Error::Measured`] with the end of what it printed, if it fails.
+    /// [`Error::Measured`] with the end of what it printed, if it fails or runs for more than an hour.
     pub async fn run(&self, command: &[&OsStr]) -> Result<Usage> {
+        self.run_within(LIMIT, command).await
+    }
+
+    async fn run_within(&self, limit: Duration, command: &[&OsStr]) -> Result<Usage> {
         let log = self.open_log()?;
         let mut measure = Command::new(&self.python);
         measure
@@ -90,7 +98,10 @@ impl Workbench {
         let mut measure = measure.spawn().map_err(Error::file("starting", &self.python))?;
         // Dropped when this is over, whichever way: that ends the group.
         let _held = measure.stdin.take();
-        let output = measure.wait_with_output().await.map_err(Error::file("waiting for", &self.python))?;
+        let Ok(output) = timeout(limit, measure.wait_with_output()).await else {
+            return Err(self.failed(command, &format!("did not end within {} s", limit.as_secs())));
+        };
+        let output = output.map_err(Error::file("waiting for", &self.python))?;
         self.usage(command, &String::from_utf8_lossy(&output.stdout))
     }
 
@@ -100,21 +111,22 @@ impl Workbench {
     }
 
     fn usage(&self, command: &[&OsStr], said: &str) -> Result<Usage> {
-        let failed = |how: &str| {
-            let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
-            let what = format!("`{}` {how}", words.join(" "));
-            Error::Measured { what, log: self.run.log(), tail: self.run.log_tail() }
-        };
         let measured: Measured =
-            serde_json::from_str(said.trim()).map_err(|_| failed("could not be measured"))?;
+            serde_json::from_str(said.trim()).map_err(|_| self.failed(command, "could not be measured"))?;
         match measured.status {
             0 => Ok(Usage {
                 wall: Duration::from_secs_f64(measured.wall_s),
                 cpu: Duration::from_secs_f64(measured.cpu_s),
                 peak_bytes: measured.peak_bytes,
             }),
-            status => Err(failed(&format!("ended with status {status}"))),
+            status => Err(self.failed(command, &format!("ended with status {status}"))),
         }
+    }
+
+    fn failed(&self, command: &[&OsStr], how: &str) -> Error {
+        let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+        let what = format!("`{}` {how}", words.join(" "));
+        Error::Measured { what, log: self.run.log(), tail: self.run.log_tail() }
     }
 }
 
@@ -133,6 +145,9 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    /// A program that lives on would hang the test.
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     fn workbench(test: &str) -> Workbench {
         Workbench::new(&format!("workbench-{test}"), "python3".into(), Vec::new()).unwrap()
@@ -156,6 +171,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_program_that_runs_for_too_long_is_an_error_that_says_how_long_is_too_long() {
+        let endless = python("import signal; signal.pause()");
+        let late = workbench("late").run_within(Duration::ZERO, &endless).await;
+        let error = late.unwrap_err().to_string();
+        assert!(error.contains("did not end within 0 s"), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_program_ends_when_nobody_waits_for_it_any_more() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -166,6 +189,8 @@ mod tests {
             connection = listener.accept() => connection.unwrap().0,
         };
         // The connection breaks when the program ends.
-        let _ = connection.read_to_end(&mut Vec::new()).await;
+        let mut nothing = Vec::new();
+        let broken = timeout(PATIENCE, connection.read_to_end(&mut nothing)).await;
+        assert!(broken.is_ok(), "the program goes on");
     }
 }

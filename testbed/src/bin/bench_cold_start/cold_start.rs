@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use keynudge_testbed::peak_memory;
 use serde_json::{Value, json};
 use tokio::process::Child;
@@ -60,7 +60,7 @@ async fn first_invocation(process: &mut Child, api: &mut RuntimeApi) -> Result<(
         match sign {
             Some(Sign::Polled(at)) => polled_at = Some(at),
             Some(Sign::Answered(at, answer)) if is_success(&answer) => {
-                return Ok((polled_at.unwrap_or(at), at));
+                return Ok((polled_at.context("it answered before it had asked for work")?, at));
             }
             Some(Sign::Answered(_, answer)) => bail!("it answered {answer}"),
             Some(Sign::Failed(error)) => bail!("it failed: {error}"),

@@ -13,37 +13,17 @@ mod run;
 mod runtime_api;
 mod stage;
 
-use std::pin::pin;
 use std::process::ExitCode;
 
 use keynudge_testbed::interrupt;
 use options::Options;
-use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let options = Options::from_command_line();
-    match bench(&options) {
-        Ok(code) => code,
-        Err(error) => {
-            say(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Either side of the race takes everything down with it: whatever was started ends when the benchmark is dropped.
-fn bench(options: &Options) -> anyhow::Result<ExitCode> {
-    let runtime = Runtime::new()?;
-    let outcome = runtime.block_on(async {
-        let mut end = pin!(interrupt::told_to_end());
-        tokio::select! {
-            done = run::run(options) => done.map(|()| ExitCode::SUCCESS),
-            signal = &mut end => Ok(signal?),
-        }
-    });
-    // Not to wait for a thread that waits for another process's lock.
-    runtime.shutdown_background();
-    outcome
+    interrupt::run(async {
+        run::run(&options).await?;
+        anyhow::Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Tells the user how far it is.

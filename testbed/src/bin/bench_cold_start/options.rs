@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use clap::{Parser, ValueEnum};
-use keynudge_testbed::functions;
+use keynudge_testbed::functions::{self, Profile};
 
 /// Measures how soon a new process of each function asks for work, and how soon it has done its first over HTTPS, beside
 /// Python functions that make the same AWS calls with boto3.
@@ -26,7 +26,7 @@ pub(crate) struct Options {
 
     /// How the functions are built; the tests would wait minutes for a release.
     #[arg(long, value_enum, default_value_t = Profile::Release, hide = true)]
-    profile: Profile,
+    pub(crate) profile: Profile,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -35,12 +35,6 @@ enum Function {
     Worker,
     Notifier,
     Feedback,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Profile {
-    Release,
-    Dev,
 }
 
 impl Options {
@@ -57,13 +51,6 @@ impl Options {
             Some(Function::Worker) => vec![functions::Function::Worker],
             Some(Function::Notifier) => vec![functions::Function::Notifier],
             Some(Function::Feedback) => vec![functions::Function::Feedback],
-        }
-    }
-
-    pub(crate) fn profile(&self) -> functions::Profile {
-        match self.profile {
-            Profile::Release => functions::Profile::Release,
-            Profile::Dev => functions::Profile::Test,
         }
     }
 }

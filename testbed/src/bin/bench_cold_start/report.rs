@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::cold_start::ColdStart;
 
+/// The goals: how many times as soon as its counterpart each function has to be there, and to be done.
+const FIRST_POLL_RATIO_MIN: f64 = 50.0;
+const FIRST_INVOCATION_RATIO_MIN: f64 = 8.0;
+
 /// The starts of a function and of its counterpart.
 pub(crate) struct Comparison {
     pub(crate) function: Function,
@@ -55,6 +59,28 @@ impl Report {
             println!("{}", serde_json::to_string(self)?);
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// Says of the function that is nearest to Python whether it is far enough from it.
+    fn goal(
+        &self,
+        formatter: &mut fmt::Formatter<'_>,
+        what: &str,
+        least: f64,
+        ratio: fn(&Row) -> f64,
+    ) -> fmt::Result {
+        let Some(row) = self.functions.iter().min_by(|a, b| ratio(a).total_cmp(&ratio(b))) else {
+            return Ok(());
+        };
+        let goal = if ratio(row) >= least { "reached" } else { "MISSED" };
+        let Row { function, .. } = row;
+        writeln!(
+            formatter,
+            "\n{what}: at least {:.1} times as soon ({function}), goal of {least:.0} times {goal}",
+            ratio(row)
+        )
     }
 }
 
@@ -113,7 +139,11 @@ impl fmt::Display for Report {
             "{:10}{:>10}{:>9}{:>8} {:>10}{:>9}{:>8} {:>10}{:>9}",
             "", "Keynudge", "Python", "", "Keynudge", "Python", "", "Keynudge", "Python"
         )?;
-        self.functions.iter().try_for_each(|row| write!(formatter, "{row}"))
+        self.functions.iter().try_for_each(|row| write!(formatter, "{row}"))?;
+        self.goal(formatter, "to the first poll", FIRST_POLL_RATIO_MIN, |row| row.ratio_first_poll)?;
+        self.goal(formatter, "to the end of its work", FIRST_INVOCATION_RATIO_MIN, |row| {
+            row.ratio_first_invocation
+        })
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let python = venv::python(venv::EMULATOR, &say).await?;
     let usual_roots = botocore_roots(&python).await?;
     say("building the functions");
-    let packages = Packages::build(options.profile()).await?;
+    let packages = Packages::build(options.profile).await?;
     let rounds = WARM_UP + options.runs.get();
     let stage = Stage::set_up(&packages, &usual_roots, rounds * CONTENDERS).await?;
     let mut comparisons = Vec::new();

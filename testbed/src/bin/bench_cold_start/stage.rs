@@ -1,13 +1,14 @@
 //! What the functions find: AWS over HTTPS with the template deployed on it, and users; and what they are given to do.
 
 use anyhow::{Context, Result, ensure};
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use keynudge_testbed::aws::{Account, Client, REGION};
 use keynudge_testbed::deployment::{Deployment, Parameters};
 use keynudge_testbed::emulator::{self, Emulator};
 use keynudge_testbed::functions::{Function, Packages};
 use keynudge_testbed::https_fronts::HttpsFronts;
 use keynudge_testbed::ledger;
+use keynudge_testbed::messages::RunOf;
 use keynudge_testbed::outbox::{self, Queues};
 use keynudge_testbed::population::{Expectation, Owner, Population};
 use keynudge_testbed::simulated_iam::{self, SimulatedIam};
@@ -79,10 +80,11 @@ impl Stage {
     pub(crate) async fn variables(&self, function: Function) -> Result<Vec<(String, String)>> {
         let mut variables: Vec<_> = self.deployment.variables(function).await?.into_iter().collect();
         let name = self.deployment.outputs.function_name(function);
+        let memory_mb = self.deployment.memory_mb(function).await?.to_string();
         let of_lambda = [
             ("AWS_LAMBDA_FUNCTION_NAME", name),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &*memory_mb),
             ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
             ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
             ("AWS_REGION", REGION),
@@ -131,10 +133,8 @@ impl Stage {
     /// What a function is given at its `start`th start.
     pub(crate) async fn event(&self, function: Function, start: usize) -> Result<Value> {
         let body = match function {
-            Function::Producer => self.run_members(),
-            Function::Worker => {
-                merged(self.run_members(), json!({ "user": self.user(&self.owners.owners[start]) }))
-            }
+            Function::Producer => self.run().scan_account(),
+            Function::Worker => self.run().check_user(&self.owners.owners[start]),
             Function::Notifier => self.finding(&self.owners.owners[start])?,
             Function::Feedback => self.bounce(&self.mailed.owners[start]).await?,
         };
@@ -169,44 +169,15 @@ impl Stage {
         Ok(())
     }
 
-    fn run_members(&self) -> Value {
-        json!({
-            "v": 1,
-            "run_id": RUN_ID,
-            "as_of": now(),
-            "mode": "live",
-            "account_id": self.deployment.aws.account().as_str(),
-        })
-    }
-
-    fn user(&self, owner: &Owner) -> Value {
-        let user = &owner.user;
-        let account = self.deployment.aws.account();
-        json!({
-            "name": user.name,
-            "id": user.id,
-            "arn": format!("arn:aws:iam::{account}:user{}{}", user.path, user.name),
-            "created_at": user.created_at,
-            "password_last_used": user.password_last_used,
-        })
+    fn run(&self) -> RunOf<'_> {
+        RunOf { account: self.deployment.aws.account(), id: RUN_ID }
     }
 
     fn finding(&self, owner: &Owner) -> Result<Value> {
         let Expectation::Mailed { to, keys } = &owner.expectation else {
             anyhow::bail!("{} has no stale key", owner.user.name);
         };
-        let keys = keys.iter().map(|&at| {
-            let key = &owner.user.keys[at];
-            json!({ "id": key.id, "created_at": key.created_at, "age_days": (Utc::now() - key.created_at).num_days() })
-        });
-        let finding = json!({
-            "user": self.user(owner),
-            "recipient": { "to": to, "found_by": "tag" },
-            "keys": keys.collect::<Vec<_>>(),
-            "stage": 1,
-            "checked_at": now(),
-        });
-        Ok(merged(self.run_members(), finding))
+        Ok(self.run().finding(owner, to, keys))
     }
 
     /// What SES says when the owner's mail bounced.
@@ -234,17 +205,6 @@ impl Stage {
         let items = ledger::items(aws, &outputs.ledger_table_name).await?;
         items.into_iter().find(|item| item["pk"] == key).context("the ledger does not know the owner")
     }
-}
-
-fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-fn merged(mut message: Value, members: Value) -> Value {
-    if let (Value::Object(message), Value::Object(members)) = (&mut message, members) {
-        message.extend(members);
-    }
-    message
 }
 
 /// Messages as Lambda hands them out.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use keynudge_testbed::functions;
+use keynudge_testbed::functions::Profile;
 use keynudge_testbed::share::Share;
 
 use crate::contenders::Contender;
@@ -60,7 +60,7 @@ pub(crate) struct Options {
 
     /// How the functions are built; the tests would wait minutes for a release.
     #[arg(long, value_enum, default_value_t = Profile::Release, hide = true)]
-    profile: Profile,
+    pub(crate) profile: Profile,
 }
 
 /// What the IAM is like that everybody asks.
@@ -70,12 +70,6 @@ pub(crate) enum Column {
     Unthrottled,
     /// It allows each account so many calls a second.
     Throttled,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    Release,
-    Dev,
 }
 
 impl Options {
@@ -110,13 +104,6 @@ impl Options {
 
     pub(crate) fn columns(&self) -> Vec<Column> {
         self.column.map_or_else(|| Column::value_variants().to_vec(), |one| vec![one])
-    }
-
-    pub(crate) fn profile(&self) -> functions::Profile {
-        match self.profile {
-            Profile::Release => functions::Profile::Release,
-            Profile::Dev => functions::Profile::Test,
-        }
     }
 }
 

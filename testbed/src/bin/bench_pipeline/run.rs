@@ -87,7 +87,7 @@ impl Ground {
         let emulator = Emulator::start(&emulator_options, &report).await?;
         ses.pass_on_to(&emulator.endpoint());
         say("building the functions, as they are deployed");
-        let packages = Packages::build(options.profile()).await?;
+        let packages = Packages::build(options.profile).await?;
         let population = Population::plain(options.users(), options.stale_owners(), options.seed);
         Ok(Self { emulator, iam, ses, packages, python, population })
     }

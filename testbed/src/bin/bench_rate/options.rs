@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use keynudge_testbed::estate::USERS_PER_ACCOUNT_MAX;
-use keynudge_testbed::functions;
+use keynudge_testbed::functions::Profile;
 use keynudge_testbed::share::Share;
 
 /// Has Keynudge check one account's users at the rate of calls to IAM that it is allowed, against an IAM that allows no
@@ -51,13 +51,7 @@ pub(crate) struct Options {
 
     /// How the functions are built; the tests would wait minutes for a release.
     #[arg(long, value_enum, default_value_t = Profile::Release, hide = true)]
-    profile: Profile,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    Release,
-    Dev,
+    pub(crate) profile: Profile,
 }
 
 impl Options {
@@ -73,13 +67,6 @@ impl Options {
 
     pub(crate) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
-    }
-
-    pub(crate) fn profile(&self) -> functions::Profile {
-        match self.profile {
-            Profile::Release => functions::Profile::Release,
-            Profile::Dev => functions::Profile::Test,
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::usage::Usage;
 /// Runs the benchmark, and prints what came of it.
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     say("building the functions, as they are deployed");
-    let packages = Packages::build(options.profile()).await?;
+    let packages = Packages::build(options.profile).await?;
     let mut report = Report::new(options);
     for number in 1..=options.runs.get() {
         say(&format!("run {number} of {}", options.runs));

@@ -7,6 +7,7 @@ use anyhow::Result;
 use keynudge_testbed::aws::SQS;
 use keynudge_testbed::estate::Plan;
 use keynudge_testbed::functions::{Function, Packages};
+use keynudge_testbed::messages::RunOf;
 use keynudge_testbed::population::Owner;
 use keynudge_testbed::stage::{Stage, patience_for};
 use serde_json::{Value, json};
@@ -17,6 +18,8 @@ use crate::say;
 
 /// What SQS takes at once.
 const BATCH: usize = 10;
+/// As long as a run's own.
+const RUN_ID: &str = "2026-11-01T00:00:00Z";
 
 /// Messages a second.
 pub(crate) async fn messages_per_second(plan: &Plan, options: &Options, idle: &Packages) -> Result<f64> {
@@ -38,11 +41,12 @@ pub(crate) async fn messages_per_second(plan: &Plan, options: &Options, idle: &P
 async fn fill(stage: &Stage) -> Result<()> {
     let deployment = &stage.deployment;
     for estate in &stage.estates.all {
+        let run = RunOf { account: &estate.account, id: RUN_ID };
         for owners in estate.population.owners.chunks(BATCH) {
             let entry = |(at, owner): (usize, &Owner)| {
                 json!({
                     "Id": at.to_string(),
-                    "MessageBody": body(owner, estate.account.as_str()),
+                    "MessageBody": run.check_user(owner).to_string(),
                     "MessageGroupId": estate.account.as_str(),
                 })
             };
@@ -52,22 +56,4 @@ async fn fill(stage: &Stage) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn body(owner: &Owner, account_id: &str) -> String {
-    let user = &owner.user;
-    let body = json!({
-        "v": 1,
-        "run_id": user.created_at,
-        "as_of": user.created_at,
-        "mode": "live",
-        "account_id": account_id,
-        "user": {
-            "name": user.name,
-            "id": user.id,
-            "arn": format!("arn:aws:iam::{account_id}:user{}{}", user.path, user.name),
-            "created_at": user.created_at,
-        },
-    });
-    body.to_string()
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{CommandFactory, Parser};
 use keynudge_testbed::estate::{Plan, USERS_PER_ACCOUNT_MAX};
-use keynudge_testbed::functions;
+use keynudge_testbed::functions::Profile;
 use keynudge_testbed::share::Share;
 
 /// Has Keynudge check few users in one account, and then many in several, and says what each user takes.
@@ -45,13 +45,7 @@ pub(crate) struct Options {
 
     /// How the functions are built; the tests would wait minutes for a release.
     #[arg(long, value_enum, default_value_t = Profile::Release, hide = true)]
-    profile: Profile,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    Release,
-    Dev,
+    pub(crate) profile: Profile,
 }
 
 impl Options {
@@ -81,13 +75,6 @@ impl Options {
 
     pub(crate) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
-    }
-
-    pub(crate) fn profile(&self) -> functions::Profile {
-        match self.profile {
-            Profile::Release => functions::Profile::Release,
-            Profile::Dev => functions::Profile::Test,
-        }
     }
 }
 

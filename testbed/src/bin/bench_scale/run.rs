@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use keynudge_testbed::deployment::Parameters;
-use keynudge_testbed::estate::{Estates, Plan};
+use keynudge_testbed::estate::{Estates, Plan, USERS_PER_SECOND_MIN};
 use keynudge_testbed::functions::Packages;
 use keynudge_testbed::peak_memory::PeakMemory;
 use keynudge_testbed::population::Population;
@@ -20,14 +20,11 @@ use crate::options::Options;
 use crate::report::{Figures, Measured, SizeFigures};
 use crate::say;
 
-/// The least that is checked in a second, however slow the machine.
-const USERS_PER_SECOND_MIN: u32 = 20;
-
 /// Runs the benchmark, and prints what came of it.
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     say("building the functions, as they are deployed");
-    let packages = Packages::build(options.profile()).await?;
-    let idle = packages.with_idle_worker(options.profile()).await?;
+    let packages = Packages::build(options.profile).await?;
+    let idle = packages.with_idle_worker(options.profile).await?;
     let mut sizes = Vec::new();
     for plan in &options.sizes() {
         say(&format!("{} users in {} accounts", plan.users, plan.accounts));

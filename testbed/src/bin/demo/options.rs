@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use keynudge_testbed::estate::{Plan, USERS_PER_ACCOUNT_MAX};
+use keynudge_testbed::functions::Profile;
 use keynudge_testbed::share::Share;
-use keynudge_testbed::{functions, workspace};
+use keynudge_testbed::workspace;
 
 /// Runs Keynudge's whole pipeline on this machine, on generated users, and shows what it mails.
 ///
@@ -67,7 +68,7 @@ pub(crate) struct Options {
 
     /// How the functions are built; the tests would wait minutes for a release.
     #[arg(long, value_enum, default_value_t = Profile::Release, hide = true)]
-    profile: Profile,
+    pub(crate) profile: Profile,
 
     /// Where the page is written; the tests leave the user's alone.
     #[arg(long, value_name = "FILE", hide = true)]
@@ -81,12 +82,6 @@ pub(crate) enum Iam {
     Simulated,
     /// The emulator's own: slower, and it knows nothing of sign-ins, so everybody is checked
     Emulator,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    Release,
-    Dev,
 }
 
 impl Options {
@@ -145,13 +140,6 @@ impl Options {
 
     pub(crate) fn page(&self) -> PathBuf {
         self.page.clone().unwrap_or_else(|| workspace::target_dir().join("demo/index.html"))
-    }
-
-    pub(crate) fn profile(&self) -> functions::Profile {
-        match self.profile {
-            Profile::Release => functions::Profile::Release,
-            Profile::Dev => functions::Profile::Test,
-        }
     }
 }
 

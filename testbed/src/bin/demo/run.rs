@@ -60,7 +60,7 @@ async fn build(options: &Options, progress: &Progress) -> Result<Packages> {
     progress.step("building the functions, as they are deployed");
     // Cargo has a progress bar of its own.
     progress.pause();
-    Ok(Packages::build(options.profile()).await?)
+    Ok(Packages::build(options.profile).await?)
 }
 
 /// Starts the emulator with the users in whichever IAM is asked, and an SES that takes mail as fast as it comes.

@@ -4,7 +4,6 @@
 
 mod options;
 
-use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -12,32 +11,10 @@ use keynudge_testbed::functions::{Packages, Profile};
 use keynudge_testbed::interrupt;
 use keynudge_testbed::scenarios::Outcome;
 use options::Options;
-use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let options = Options::from_command_line();
-    match faults(&options) {
-        Ok(code) => code,
-        Err(error) => {
-            say(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Either side of the race takes everything down with it: whatever was started ends when the scenario is dropped.
-fn faults(options: &Options) -> Result<ExitCode> {
-    let runtime = Runtime::new()?;
-    let outcome = runtime.block_on(async {
-        let mut end = pin!(interrupt::told_to_end());
-        tokio::select! {
-            outcome = run(options) => outcome,
-            signal = &mut end => Ok(signal?),
-        }
-    });
-    // Not to wait for a thread that waits for another process's lock.
-    runtime.shutdown_background();
-    outcome
+    interrupt::run(run(&options))
 }
 
 async fn run(options: &Options) -> Result<ExitCode> {
