@@ -13,7 +13,7 @@ const HEADING_HEIGHT: i32 = 52;
 const BAR_HEIGHT: i32 = 34;
 const BAR_PITCH: i32 = 48;
 /// Where the bars begin: names are to the left of it.
-const BARS_AT: i32 = 262;
+const BARS_AT: i32 = 304;
 /// Room for the value of the longest bar.
 const VALUE_WIDTH: i32 = 90;
 /// A bar is seen, however short it is.
@@ -25,8 +25,8 @@ const HEADING_SIZE: u32 = 31;
 const TEXT_SIZE: u32 = 28;
 const INK: RGBColor = RGBColor(38, 38, 38);
 const FAINT: RGBColor = RGBColor(100, 100, 100);
-/// The first bar of each group is what the picture is about.
-const FIRST: RGBColor = RGBColor(0, 114, 178);
+/// What the picture is about.
+const OURS: RGBColor = RGBColor(0, 114, 178);
 const OTHERS: RGBColor = RGBColor(166, 166, 166);
 
 /// Groups of bars. Each group has a scale of its own, from zero, and each bar its value beside it.
@@ -56,6 +56,8 @@ pub struct Bar {
     pub name: String,
     /// How long it is; not negative.
     pub value: f64,
+    /// Whether the picture is about it, rather than about what it is compared with.
+    pub is_ours: bool,
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -103,8 +105,8 @@ impl Group {
         text(area, &self.name, (MARGIN, top + HEADING_HEIGHT / 2), (HEADING_SIZE, INK, HPos::Left))?;
         let longest = self.bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
         let tops = (top + HEADING_HEIGHT..).step_by(BAR_PITCH.unsigned_abs() as usize);
-        for ((bar, top), colour) in self.bars.iter().zip(tops).zip([FIRST].into_iter().chain([OTHERS; 99])) {
-            bar.draw(area, top, bar.value / longest, colour)?;
+        for (bar, top) in self.bars.iter().zip(tops) {
+            bar.draw(area, top, bar.value / longest)?;
         }
         Ok(())
     }
@@ -112,7 +114,8 @@ impl Group {
 
 impl Bar {
     /// `length` is a part of the longest one's.
-    fn draw<'a>(&self, area: &Area<'a>, top: i32, length: f64, colour: RGBColor) -> Drawn<'a> {
+    fn draw<'a>(&self, area: &Area<'a>, top: i32, length: f64) -> Drawn<'a> {
+        let colour = if self.is_ours { OURS } else { OTHERS };
         let room = f64::from(WIDTH - MARGIN - VALUE_WIDTH - BARS_AT);
         #[expect(clippy::cast_possible_truncation, reason = "a part of the picture's width")]
         let end = BARS_AT + ((room * length).round() as i32).max(BAR_MIN);
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     fn bar(name: &str, value: f64) -> Bar {
-        Bar { name: name.to_owned(), value }
+        Bar { name: name.to_owned(), value, is_ours: name == "one" }
     }
 
     #[test]

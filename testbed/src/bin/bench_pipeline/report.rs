@@ -226,7 +226,11 @@ fn ratios(comparison: &Comparison) -> String {
 fn picture(figures: &Figures) -> Bars {
     let groups = figures.comparisons().into_iter().map(|(_, name, comparison)| {
         let bars = comparison.contenders.iter();
-        let bars = bars.map(|figure| Bar { name: figure.name.to_owned(), value: figure.users_per_s });
+        let bars = bars.map(|figure| Bar {
+            name: figure.name.to_owned(),
+            value: figure.users_per_s,
+            is_ours: figure.contender.is_keynudge(),
+        });
         Group { name, bars: bars.collect() }
     });
     let Figures { users, iam_latency_ms, .. } = figures;

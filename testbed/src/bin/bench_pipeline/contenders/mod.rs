@@ -60,6 +60,10 @@ impl Contender {
         }
     }
 
+    pub(crate) fn is_keynudge(self) -> bool {
+        matches!(self, Self::Keynudge | Self::KeynudgeCredentialReport)
+    }
+
     pub(crate) fn is_custodian(self) -> bool {
         matches!(self, Self::CustodianAccessKey | Self::CustodianCredential)
     }
