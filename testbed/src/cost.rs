@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::deployment::Deployment;
 use crate::function_logs::LogEvent;
 use crate::functions::Function;
+use crate::measurement::number;
 use crate::{Error, Result};
 
 const LAMBDA_PER_REQUEST: f64 = 0.20e-6;
@@ -147,8 +148,8 @@ impl Used {
     #[must_use]
     pub fn dollars(&self, times: f64) -> Dollars {
         let gb_seconds: f64 = self.gb_seconds.values().sum();
-        let lambda =
-            LAMBDA_PER_REQUEST * number(self.invocations.values().sum()) + LAMBDA_PER_GB_SECOND * gb_seconds;
+        let lambda = LAMBDA_PER_REQUEST * number(self.invocations.values().sum::<u64>())
+            + LAMBDA_PER_GB_SECOND * gb_seconds;
         let sqs = SQS_PER_REQUEST * number(self.sqs_requests);
         let dynamodb = DYNAMODB_PER_WRITE * number(self.dynamodb_writes)
             + DYNAMODB_PER_READ * number(self.dynamodb_reads);
@@ -174,11 +175,6 @@ fn billed(line: &str) -> Option<f64> {
     let milliseconds: f64 = field("Billed Duration: ")?.strip_suffix(" ms")?.parse().ok()?;
     let megabytes: f64 = field("Memory Size: ")?.strip_suffix(" MB")?.parse().ok()?;
     Some((milliseconds + ROUNDED_UP_MS) / 1e3 * megabytes / 1024.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -13,6 +13,20 @@ pub fn median(measurements: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }
 
+/// A count as a number to compute with.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "users, calls and bytes of a run are far fewer than 2^52")]
+pub fn number(count: impl TryInto<u64>) -> f64 {
+    count.try_into().unwrap_or(u64::MAX) as f64
+}
+
+/// A number to so many decimals.
+#[must_use]
+pub fn rounded(number: f64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    (number * scale).round() / scale
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,10 +4,13 @@ use std::fmt::{self, Write};
 
 use anyhow::Result;
 use keynudge_testbed::functions::Function;
-use keynudge_testbed::measurement::median;
+use keynudge_testbed::measurement::{median, number, rounded};
 use serde::Serialize;
 
 use crate::cold_start::ColdStart;
+
+/// More would be noise.
+const DECIMALS: i32 = 2;
 
 /// The goals: how many times as soon as its counterpart each function has to be there, and to be done.
 const FIRST_POLL_RATIO_MIN: f64 = 50.0;
@@ -89,9 +92,12 @@ impl Row {
         let (keynudge, python) = (Figures::of(keynudge), Figures::of(python));
         Self {
             function: function.binary(),
-            zip_mb: rounded(megabytes(*zip_bytes as u64)),
-            ratio_first_poll: rounded(python.first_poll_ms / keynudge.first_poll_ms),
-            ratio_first_invocation: rounded(python.first_invocation_ms / keynudge.first_invocation_ms),
+            zip_mb: rounded(megabytes(*zip_bytes as u64), DECIMALS),
+            ratio_first_poll: rounded(python.first_poll_ms / keynudge.first_poll_ms, DECIMALS),
+            ratio_first_invocation: rounded(
+                python.first_invocation_ms / keynudge.first_invocation_ms,
+                DECIMALS,
+            ),
             keynudge,
             python,
         }
@@ -101,25 +107,19 @@ impl Row {
 impl Figures {
     fn of(starts: &[ColdStart]) -> Self {
         let median_of = |figure: &dyn Fn(&ColdStart) -> f64| {
-            rounded(median(&starts.iter().map(figure).collect::<Vec<_>>()))
+            rounded(median(&starts.iter().map(figure).collect::<Vec<_>>()), DECIMALS)
         };
         let peaks: Option<Vec<f64>> = starts.iter().map(|start| start.peak_bytes.map(megabytes)).collect();
         Self {
             first_poll_ms: median_of(&|start| start.first_poll.as_secs_f64() * 1e3),
             first_invocation_ms: median_of(&|start| start.first_invocation.as_secs_f64() * 1e3),
-            peak_mb: peaks.map(|peaks| rounded(median(&peaks))),
+            peak_mb: peaks.map(|peaks| rounded(median(&peaks), DECIMALS)),
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
 fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
-
-/// To two places: more would be noise.
-fn rounded(figure: f64) -> f64 {
-    (figure * 100.0).round() / 100.0
+    number(bytes) / 1e6
 }
 
 impl fmt::Display for Report {

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use keynudge_testbed::charts::bars::{Bar, Bars, Group};
-use keynudge_testbed::measurement::median;
+use keynudge_testbed::measurement::{median, number, rounded};
 use keynudge_testbed::simulated_iam::Calls;
 use serde::Serialize;
 
@@ -65,10 +65,10 @@ impl Figure {
         Self {
             name: contender.name(),
             wall_s: rounded(wall_s, 2),
-            users_per_s: rounded(as_float(users) / wall_s, 2),
+            users_per_s: rounded(number(users) / wall_s, 2),
             iam_calls: whole(median_of(runs, |run| total(run, |calls| calls.answered + calls.throttled))),
             cpu_s: rounded(median_of(runs, |run| run.usage.cpu.as_secs_f64()), 2),
-            peak_mb: rounded(median_of(runs, |run| as_float(run.usage.peak_bytes) / 1e6), 1),
+            peak_mb: rounded(median_of(runs, |run| number(run.usage.peak_bytes) / 1e6), 1),
             contender,
             throttled: whole(median_of(runs, |run| total(run, |calls| calls.throttled))),
         }
@@ -164,9 +164,9 @@ fn table_of(comparison: &Comparison, users: usize) -> String {
         let numbers = [
             (figure.wall_s, 1),
             (figure.users_per_s, 1),
-            (as_float(figure.iam_calls), 0),
-            (as_float(figure.iam_calls) / as_float(users), 2),
-            (as_float(figure.throttled), 0),
+            (number(figure.iam_calls), 0),
+            (number(figure.iam_calls) / number(users), 2),
+            (number(figure.throttled), 0),
             (figure.cpu_s, 1),
             (figure.peak_mb, 0),
         ];
@@ -192,7 +192,7 @@ fn table_of_calls(column: Column, comparison: &Comparison, results: &Results) ->
     let iam_rows = of_iam.into_iter().map(|operation| {
         row(operation, &|runs| {
             let of = |part: fn(&Calls) -> u64| {
-                median_of(runs, |run| as_float(run.iam_calls.get(operation).map_or(0, part)))
+                median_of(runs, |run| number(run.iam_calls.get(operation).map_or(0, part)))
             };
             match (of(|calls| calls.answered), of(|calls| calls.throttled)) {
                 (answered, throttled) if throttled > 0.0 => format!("{answered:.0} +{throttled:.0}"),
@@ -204,8 +204,7 @@ fn table_of_calls(column: Column, comparison: &Comparison, results: &Results) ->
         all_runs().flat_map(|run| run.other_calls.keys().map(String::as_str)).collect();
     let other_rows = of_others.into_iter().map(|call| {
         row(call, &|runs| {
-            let count =
-                median_of(runs, |run| as_float(run.other_calls.get(call).copied().unwrap_or_default()));
+            let count = median_of(runs, |run| number(run.other_calls.get(call).copied().unwrap_or_default()));
             format!("{count:.0}")
         })
     });
@@ -259,20 +258,10 @@ fn median_of(runs: &[Measured], figure: impl Fn(&Measured) -> f64) -> f64 {
 }
 
 fn total(run: &Measured, part: fn(&Calls) -> u64) -> f64 {
-    as_float(run.iam_calls.values().map(part).sum::<u64>())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "calls, users and bytes of one run are far fewer than 2^52")]
-fn as_float(count: impl TryInto<u64>) -> f64 {
-    count.try_into().unwrap_or(u64::MAX) as f64
+    number(run.iam_calls.values().map(part).sum::<u64>())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
 fn whole(count: f64) -> u64 {
     count.round() as u64
-}
-
-fn rounded(number: f64, decimals: i32) -> f64 {
-    let scale = 10_f64.powi(decimals);
-    (number * scale).round() / scale
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::HumanCount;
 use keynudge_testbed::charts::lines::{Lines, Series};
 use keynudge_testbed::cost::{Dollars, Used, fixed_per_month};
-use keynudge_testbed::measurement::median;
+use keynudge_testbed::measurement::{median, number, rounded};
 use keynudge_testbed::simulated_iam::BURST;
 use keynudge_testbed::stage::{Observed, Outcome};
 use serde::Serialize;
@@ -23,6 +23,9 @@ const THROTTLED_MAX: f64 = 0.01;
 
 /// Time is in whole seconds, and no bound is shorter than one.
 const BOUND_MIN_S: f64 = 1.0;
+
+/// To thousandths.
+const DECIMALS: i32 = 3;
 
 /// What costs are told for.
 const USERS_OF_COST: usize = 10_000;
@@ -91,15 +94,15 @@ impl RunFigures {
         let calls_answered: u64 = answered_by_second.iter().sum();
         let calls_throttled: u64 = usage.throttled().iter().sum();
         Self {
-            used: rounded(usage.used(rate.get())),
+            used: rounded(usage.used(rate.get()), DECIMALS),
             seconds: usage.seconds(),
             bound_s,
-            time_over_bound: rounded(number(usage.seconds()) / bound_s),
+            time_over_bound: rounded(number(usage.seconds()) / bound_s, DECIMALS),
             calls_needed: needed,
             calls_answered,
             calls_throttled,
-            throttled: rounded(part(calls_throttled, calls_answered + calls_throttled)),
-            wall_s: rounded(ran.took.as_secs_f64()),
+            throttled: rounded(part(calls_throttled, calls_answered + calls_throttled), DECIMALS),
+            wall_s: rounded(ran.took.as_secs_f64(), DECIMALS),
             postponed: metrics.get("RecordsPostponed"),
             given_back: metrics.get("RecordsGivenBack"),
             outcome,
@@ -259,20 +262,10 @@ pub(crate) fn curve(usage: &Usage, options: &Options) -> Result<String> {
     Ok(chart.to_svg()?)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "some thousands of calls in some minutes")]
-pub(crate) fn number(count: usize) -> f64 {
-    count as f64
-}
-
 /// None of nothing is none.
 #[expect(clippy::cast_precision_loss, reason = "some thousands of calls")]
 fn part(of: u64, all: u64) -> f64 {
     of as f64 / all.max(1) as f64
-}
-
-/// To thousandths.
-fn rounded(number: f64) -> f64 {
-    (1000.0 * number).round() / 1000.0
 }
 
 #[cfg(test)]

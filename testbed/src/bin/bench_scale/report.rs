@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use keynudge_testbed::estate::Plan;
 use keynudge_testbed::functions::Function;
+use keynudge_testbed::measurement::{number, rounded};
 use keynudge_testbed::peak_memory::PeakMemory;
 use keynudge_testbed::processor_time::ProcessorTime;
 use keynudge_testbed::stage::{Observed, Outcome};
@@ -18,7 +19,8 @@ use crate::options::Options;
 const RATIO_MAX: f64 = 1.15;
 
 /// Some calls are made once in an account.
-const CALLS_PRECISION: f64 = 1e5;
+const CALLS_DECIMALS: i32 = 5;
+const DECIMALS: i32 = 3;
 
 /// What a run came to, as it was found.
 pub(crate) struct Measured {
@@ -70,7 +72,7 @@ impl SizeFigures {
     pub(crate) fn of(plan: &Plan, measured: Measured, idle_messages_per_s: f64) -> Self {
         let users = number(plan.users as u64);
         let seconds = measured.observed.ran.took.as_secs_f64();
-        let milliseconds = |time: Duration| rounded(1000.0 * time.as_secs_f64() / users);
+        let milliseconds = |time: Duration| rounded(1000.0 * time.as_secs_f64() / users, DECIMALS);
         let mut peak_mb = BTreeMap::new();
         let mut cpu_ms_per_user = BTreeMap::from([
             ("emulator", milliseconds(measured.emulator_time)),
@@ -79,7 +81,7 @@ impl SizeFigures {
         for function in Function::ALL {
             // Unknown where there is no `/proc`, and of a function that had nothing to do.
             let Some(bytes) = measured.peak_memory.of(function) else { continue };
-            peak_mb.insert(function.binary(), rounded(number(bytes) / 1e6));
+            peak_mb.insert(function.binary(), rounded(number(bytes) / 1e6, DECIMALS));
             cpu_ms_per_user.insert(function.binary(), milliseconds(measured.processor_time.of(function)));
         }
         let calls = measured.iam_calls.into_iter().chain(measured.other_calls);
@@ -87,15 +89,15 @@ impl SizeFigures {
             accounts: plan.accounts,
             users: plan.users,
             stale_owners: plan.stale,
-            wall_s: rounded(seconds),
-            ms_per_user: rounded(1000.0 * seconds / users),
-            users_per_s: rounded(users / seconds),
-            idle_messages_per_s: rounded(idle_messages_per_s),
-            emulator_busy: rounded(measured.emulator_time.as_secs_f64() / seconds),
+            wall_s: rounded(seconds, DECIMALS),
+            ms_per_user: rounded(1000.0 * seconds / users, DECIMALS),
+            users_per_s: rounded(users / seconds, DECIMALS),
+            idle_messages_per_s: rounded(idle_messages_per_s, DECIMALS),
+            emulator_busy: rounded(measured.emulator_time.as_secs_f64() / seconds, DECIMALS),
             peak_mb,
             cpu_ms_per_user,
             calls_per_user: calls
-                .map(|(call, count)| (call, round(number(count) / users, CALLS_PRECISION)))
+                .map(|(call, count)| (call, rounded(number(count) / users, CALLS_DECIMALS)))
                 .collect(),
             outcome: measured.observed.outcome,
         }
@@ -105,7 +107,7 @@ impl SizeFigures {
 impl Figures {
     pub(crate) fn of(options: &Options, sizes: Vec<SizeFigures>) -> Self {
         let per_user: Vec<f64> = sizes.iter().map(|size| size.ms_per_user).collect();
-        let ratio = rounded(per_user[per_user.len() - 1] / per_user[0]);
+        let ratio = rounded(per_user[per_user.len() - 1] / per_user[0], DECIMALS);
         Self { iam_latency_ms: options.latency().as_millis(), workers: options.workers, ratio, sizes }
     }
 
@@ -176,18 +178,4 @@ impl fmt::Display for Figures {
             }
         )
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-/// To thousandths.
-fn rounded(number: f64) -> f64 {
-    round(number, 1e3)
-}
-
-fn round(number: f64, precision: f64) -> f64 {
-    (precision * number).round() / precision
 }
