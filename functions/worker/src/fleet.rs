@@ -242,6 +242,17 @@ async fn work(queue: &Queue, accounts: Accounts, rate: Rate) {
 
 /// Has all users of `accounts` checked by so many instances, which may make so many calls a second to each.
 async fn check(accounts: &[Account], calls_per_second: u32, instances: u32) -> Vec<Done> {
+    check_by_chance(1, accounts, calls_per_second, instances).await
+}
+
+/// The same, where `seed` decides all that is left to chance.
+async fn check_by_chance(
+    seed: u64,
+    accounts: &[Account],
+    calls_per_second: u32,
+    instances: u32,
+) -> Vec<Done> {
+    fastrand::seed(seed);
     let buckets = accounts.iter().enumerate();
     let buckets =
         buckets.map(|(n, account)| (account_id(n), Iam(Rc::new(Bucket::new(account.calls_per_second)))));
@@ -253,7 +264,7 @@ async fn check(accounts: &[Account], calls_per_second: u32, instances: u32) -> V
         delayed: RefCell::default(),
         in_flight: RefCell::default(),
         done: RefCell::default(),
-        rng: RefCell::new(Rng::with_seed(1)),
+        rng: RefCell::new(Rng::with_seed(seed)),
         started: Instant::now(),
     };
     let number = |number: u32| number.try_into().unwrap();
@@ -340,9 +351,15 @@ async fn more_instances_check_more_accounts_at_once() {
 /// Somebody else uses half of the account's rate.
 #[tokio::test(start_paused = true)]
 async fn an_account_that_has_enough_is_asked_with_care() {
+    const SEEDS: u32 = 10;
     let account = Account { users: 1_500, calls_per_second: 5.0 };
-    let [done] = check(&[account], 10, 2).await.try_into().unwrap();
     let at_least = Duration::from_secs_f64(1_500.0 * 1.2 / 5.0);
-    assert!(done.after <= at_least.mul_f64(1.3), "{:?} of {at_least:?}", done.after);
-    assert!(done.throttled <= 120, "{} of 1,800 calls", done.throttled);
+    let (mut after, mut throttled) = (Duration::ZERO, 0);
+    for seed in 0..SEEDS {
+        let [done] = check_by_chance(seed.into(), &[account], 10, 2).await.try_into().unwrap();
+        after += done.after / SEEDS;
+        throttled += done.throttled;
+    }
+    assert!(after <= at_least.mul_f64(1.35), "{after:?} of {at_least:?} on average");
+    assert!(throttled <= 120 * SEEDS, "{throttled} of {} calls", 1_800 * SEEDS);
 }
