@@ -1,8 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod aws;
+mod completions;
 mod dlq;
+mod doctor;
 mod interrupt;
+mod preview;
+mod rules;
+mod runs;
+mod scan;
 mod terminal;
 
 use std::io;
@@ -18,7 +24,8 @@ use crate::aws::ConnectionArgs;
 #[command(
     name = "keynudge",
     version,
-    after_help = "Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage."
+    after_help = "Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage; 3 stale keys found, \
+                  where `scan --fail-on-stale` asks for it."
 )]
 struct Cli {
     #[command(flatten)]
@@ -29,8 +36,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Dead letters: what Keynudge gave up.
+    /// Tell whose keys are too old, and who would be told, without deploying anything
+    Scan(scan::Scan),
+    /// Show the mail that an owner would get
+    Preview(preview::Preview),
+    /// Check what a deployment needs, and whether it has it
+    Doctor(doctor::Doctor),
+    /// Start a run now, and follow it
+    Run(runs::start::Start),
+    /// Tell what the last runs came to, and what is waiting
+    Status(runs::status::Status),
+    /// Dead letters: what Keynudge gave up
     Dlq(dlq::Dlq),
+    /// Write the completions of a shell
+    Completions(completions::Completions),
 }
 
 /// What a command that did not fail has to say.
@@ -40,11 +59,21 @@ enum Outcome {
     Done,
     /// It is not, and the user has read why.
     Incomplete,
+    /// It is, and the user wants to hear of stale keys by the exit code.
+    FoundStale,
 }
 
 impl Outcome {
     fn done_if(done: bool) -> Self {
         if done { Self::Done } else { Self::Incomplete }
+    }
+
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Done => ExitCode::SUCCESS,
+            Self::Incomplete => ExitCode::FAILURE,
+            Self::FoundStale => ExitCode::from(3),
+        }
     }
 
     /// Done if both are.
@@ -56,8 +85,7 @@ impl Outcome {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Incomplete) => ExitCode::FAILURE,
+        Ok(outcome) => outcome.exit_code(),
         // Whoever reads our output has seen enough, as in `keynudge … | head`. Not done all the same.
         Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
         Err(error) => {
@@ -71,7 +99,13 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Runtime::new().context("starting the asynchronous runtime")?;
     runtime.block_on(async {
         match &cli.command {
+            Command::Scan(scan) => scan.run(&cli.connection).await,
+            Command::Preview(preview) => preview.run(&cli.connection).await,
+            Command::Doctor(doctor) => doctor.run(&cli.connection).await,
+            Command::Run(start) => start.run(&cli.connection).await,
+            Command::Status(status) => status.run(&cli.connection).await,
             Command::Dlq(dlq) => dlq.run(&cli.connection).await,
+            Command::Completions(completions) => completions.write(),
         }
     })
 }

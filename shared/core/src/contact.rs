@@ -24,7 +24,7 @@ pub struct ContactRules {
 ///
 /// Whoever may tag users could otherwise have the company's key inventory mailed to themselves.
 #[derive(Debug, Clone)]
-pub struct AllowedDomains(BTreeSet<Domain>);
+pub struct AllowedDomains(Option<BTreeSet<Domain>>);
 
 /// Whom a reminder is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,13 @@ impl AllowedDomains {
     /// Allows exactly these domains.
     #[must_use]
     pub fn new(domains: impl IntoIterator<Item = Domain>) -> Self {
-        Self(domains.into_iter().collect())
+        Self(Some(domains.into_iter().collect()))
+    }
+
+    /// Allows all domains: only for reports of whom a deployment would find, which mail nobody.
+    #[must_use]
+    pub fn everywhere() -> Self {
+        Self(None)
     }
 
     /// Whether mail may go to `address`.
@@ -74,7 +80,7 @@ impl AllowedDomains {
     /// Whether mail may go to addresses at `domain`.
     #[must_use]
     pub fn contain(&self, domain: &Domain) -> bool {
-        self.0.contains(domain)
+        self.0.as_ref().is_none_or(|domains| domains.contains(domain))
     }
 }
 

@@ -3,27 +3,19 @@
 //! All tests share one emulator, each with an account and a stack of its own: the template's queues and outputs, and a
 //! producer that prints what it is invoked with.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
-
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use keynudge_testbed::aws::{Account, CLOUDFORMATION, Client, LOGS, REGION, SQS};
-use keynudge_testbed::emulator::{Emulator, Options};
-use rustix::process::{Pid, Signal, kill_process};
+use keynudge_testbed::aws::{CLOUDFORMATION, Client, LOGS, SQS};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::support::{emulator, eventually, fresh_account, interrupt, keynudge, stderr, stdout};
 
 const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
@@ -436,11 +428,9 @@ struct Asked {
 
 impl Stack {
     async fn deploy() -> Self {
-        static ACCOUNTS: AtomicU32 = AtomicU32::new(1);
-        let number = ACCOUNTS.fetch_add(1, Ordering::Relaxed);
-        let aws = Client::new(emulator().await.endpoint(), Account::nth(number));
-        let directory =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dlq-{}-{number}", std::process::id()));
+        let aws = Client::new(emulator().await.endpoint(), fresh_account());
+        let directory = format!("dlq-{}-{}", std::process::id(), aws.account());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
         fs::create_dir_all(&directory).unwrap();
         let stack = Self { aws, directory };
         let template = stack.template().to_string();
@@ -583,19 +573,7 @@ impl Stack {
 
     /// The program, with nothing of the user's own AWS settings.
     fn command_at(&self, endpoint: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keynudge"));
-        command
-            .args(["--endpoint-url", endpoint])
-            .args(arguments)
-            .env_clear()
-            .env("HOME", &self.directory)
-            .env("AWS_ACCESS_KEY_ID", self.aws.account().as_str())
-            .env("AWS_SECRET_ACCESS_KEY", "any")
-            .env("AWS_REGION", REGION)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .current_dir(&self.directory)
-            .stdin(Stdio::null());
-        command
+        keynudge(self.aws.account(), &self.directory, &[&["--endpoint-url", endpoint], arguments].concat())
     }
 
     fn keynudge(&self, arguments: &[&str]) -> Output {
@@ -634,16 +612,6 @@ impl Drop for Stack {
     }
 }
 
-/// The emulator of all tests, which ends with the process.
-async fn emulator() -> &'static Emulator {
-    static EMULATOR: OnceCell<Emulator> = OnceCell::const_new();
-    let start = async || {
-        let emulator = Emulator::start(&Options::default(), &|_| ()).await;
-        emulator.unwrap_or_else(|error| panic!("{error}"))
-    };
-    EMULATOR.get_or_init(start).await
-}
-
 fn check(user: &str) -> Value {
     json!({
         "v": 1, "run_id": "2026-03-01T06:00:00Z", "as_of": "2026-03-01T06:00:00Z", "mode": "live",
@@ -653,25 +621,4 @@ fn check(user: &str) -> Value {
             "arn": format!("arn:aws:iam::123456789012:user/{user}")
         }
     })
-}
-
-/// Waits until it holds.
-async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn interrupt(child: &Child) {
-    kill_process(Pid::from_child(child), Signal::INT).unwrap();
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }

@@ -1,130 +1,27 @@
-//! AWS, as this tool uses it: the only file that names its SDK. Every error says what to do.
+//! Queues of dead letters in SQS, and where their letters came from.
 
-use std::error::Error;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use aws_config::default_provider::region::DefaultRegionChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-use aws_sdk_sqs::config::ProvideCredentials;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName, QueueAttributeName,
 };
 use chrono::DateTime;
-use clap::Args;
 
+use super::Aws;
+use super::errors::{failed, refused};
 use crate::dlq::held::{BATCH, Counts, DeadLetterQueue};
 use crate::dlq::letter::{MessageId, Receipt, Received};
-use crate::dlq::queues::{Origin, Outputs, Place};
+use crate::dlq::queues::{Origin, Place};
 use crate::dlq::replay::{Destination, Work};
-
-/// One attempt of a call, the time that `RECEIVE_WAIT` takes included.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A call with all its attempts.
-const OPERATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A receive that waits asks all of SQS's servers, and one that does not only some.
 const RECEIVE_WAIT: Duration = Duration::from_secs(1);
 
-/// What to do about credentials that do not work any more.
-const SIGN_IN_AGAIN: &str = "sign in again, or give another --profile";
-
-/// Which AWS, and whose.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Connection")]
-pub(crate) struct ConnectionArgs {
-    /// The stack of Keynudge
-    #[arg(long, global = true, value_name = "NAME", default_value = "keynudge")]
-    stack: String,
-    /// The profile of ~/.aws/config to use, rather than the environment's or the default one
-    #[arg(long, global = true, value_name = "NAME")]
-    profile: Option<String>,
-    /// The region of the stack, rather than the environment's or the profile's
-    #[arg(long, global = true, value_name = "REGION")]
-    region: Option<String>,
-    /// Another AWS, such as an emulator
-    #[arg(long, global = true, value_name = "URL")]
-    endpoint_url: Option<String>,
-}
-
-/// A connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Aws {
-    stack: String,
-    region: String,
-    cloudformation: aws_sdk_cloudformation::Client,
-    lambda: aws_sdk_lambda::Client,
-    sqs: aws_sdk_sqs::Client,
-}
-
 impl Aws {
-    /// Finds region and credentials, the way that the AWS CLI does.
-    pub(crate) async fn connect(args: &ConnectionArgs) -> Result<Self> {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT);
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .timeout_config(timeouts.build())
-            .retry_config(RetryConfig::standard());
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(url) = &args.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        if let Some(profile) = &args.profile {
-            loader = loader.profile_name(profile).credentials_provider(credentials_of(profile, args).await);
-        }
-        let config = loader.load().await;
-        let Some(region) = config.region() else {
-            bail!("no region: give --region, set AWS_REGION, or set a region in the profile");
-        };
-        let credentials = config.credentials_provider().context("no credentials")?;
-        credentials.provide_credentials().await.with_context(|| no_credentials(args.profile.as_deref()))?;
-        Ok(Self {
-            stack: args.stack.clone(),
-            region: region.to_string(),
-            cloudformation: aws_sdk_cloudformation::Client::new(&config),
-            lambda: aws_sdk_lambda::Client::new(&config),
-            sqs: aws_sdk_sqs::Client::new(&config),
-        })
-    }
-
-    /// The stack's name.
-    pub(crate) fn stack(&self) -> &str {
-        &self.stack
-    }
-
-    /// The stack's outputs.
-    pub(crate) async fn outputs(&self) -> Result<Outputs> {
-        let answer = self.cloudformation.describe_stacks().stack_name(&self.stack).send().await;
-        let answer = match answer {
-            Err(error) if error.code() == Some("ValidationError") => {
-                return Err(anyhow!(message_of(&error)).context(format!(
-                    "there is no stack {:?} in {}: name it with --stack, its region with --region, its account with \
-                     --profile",
-                    self.stack, self.region
-                )));
-            }
-            answer => answer.map_err(|error| {
-                failed("cloudformation:DescribeStacks", &format!("the stack {:?}", self.stack), error)
-            })?,
-        };
-        let outputs =
-            answer.stacks.unwrap_or_default().into_iter().filter_map(|stack| stack.outputs).flatten();
-        Ok(outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect())
-    }
-
     /// The queue of dead letters at `place`.
     pub(crate) fn dead_letters(&self, place: &Place) -> SqsQueue {
         SqsQueue { client: self.sqs.clone(), url: place.url.clone() }
@@ -134,34 +31,6 @@ impl Aws {
     pub(crate) fn destination(&self, origin: &Origin) -> AwsDestination {
         AwsDestination { aws: self.clone(), origin: origin.clone() }
     }
-}
-
-/// What to do where there are no credentials. Also if the SDK was refused to assume a profile's role: it asks nobody for
-/// the code that `mfa_serial` stands for.
-fn no_credentials(profile: Option<&str>) -> String {
-    let missing = match profile {
-        Some(profile) => format!(
-            "no AWS credentials from the profile {profile:?}: check ~/.aws/config, or sign in with it again"
-        ),
-        None => "no AWS credentials: give --profile, set AWS_PROFILE, or sign in with `aws login` or `aws sso login`"
-            .to_owned(),
-    };
-    let profile = profile.unwrap_or("NAME");
-    format!(
-        "{missing}; a profile with mfa_serial only works by `eval \"$(aws configure export-credentials --profile \
-         {profile} --format env)\"`, and then without --profile"
-    )
-}
-
-/// The credentials of a profile named on the command line. It wins over the environment's keys, which the SDK would
-/// take first.
-async fn credentials_of(profile: &str, args: &ConnectionArgs) -> ProfileFileCredentialsProvider {
-    let region = match &args.region {
-        Some(region) => Some(Region::new(region.clone())),
-        None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
-    };
-    let config = ProviderConfig::default().with_region(region);
-    ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build()
 }
 
 /// A queue of dead letters in SQS.
@@ -310,49 +179,6 @@ impl AwsDestination {
     }
 }
 
-/// What went wrong with `action` on `what`, and what to do about it.
-fn failed<E, R>(action: &str, what: &str, error: SdkError<E, R>) -> anyhow::Error
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    if let SdkError::ServiceError(answer) = &error {
-        let code = answer.err().code().unwrap_or("no code");
-        return refused(action, what, code, answer.err().message().unwrap_or_default());
-    }
-    let error = anyhow::Error::new(error);
-    let advice = if error.chain().any(<dyn Error>::is::<CredentialsError>) {
-        format!("{action} has no credentials any more: {SIGN_IN_AGAIN}")
-    } else {
-        format!("{action} on {what} got no answer: check the network, --region and --endpoint-url")
-    };
-    error.context(advice)
-}
-
-/// A service's own words, behind what to do about them.
-fn refused(action: &str, what: &str, code: &str, message: &str) -> anyhow::Error {
-    let advice = match code.rsplit('#').next().unwrap_or(code) {
-        code if code.starts_with("AccessDenied") => {
-            format!("access denied: these credentials need the action {action} on {what}")
-        }
-        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => {
-            format!("there is no queue {what}: check its URL, and the region and account of the credentials")
-        }
-        "ResourceNotFoundException" => {
-            format!("there is no {what}: check the region and account of the credentials")
-        }
-        "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
-            format!("{action} does not accept these credentials: {SIGN_IN_AGAIN}")
-        }
-        _ => format!("{action} on {what} failed"),
-    };
-    anyhow!("{code}: {message}").context(advice)
-}
-
-fn message_of<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    error.message().unwrap_or("no message").to_owned()
-}
-
 fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
 }
@@ -364,7 +190,9 @@ fn count(number: usize) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_credential_types::provider::future;
+    use aws_config::{BehaviorVersion, Region};
+    use aws_credential_types::provider::{error::CredentialsError, future};
+    use aws_sdk_sqs::config::ProvideCredentials;
 
     /// Credentials that could not be renewed.
     #[derive(Debug)]
@@ -395,25 +223,5 @@ mod tests {
             advice,
             "sqs:GetQueueAttributes has no credentials any more: sign in again, or give another --profile"
         );
-    }
-
-    fn advice(code: &str) -> String {
-        format!("{:#}", refused("sqs:ReceiveMessage", "https://sqs/users", code, "because"))
-    }
-
-    #[test]
-    fn an_error_says_what_to_do_and_then_what_was_said() {
-        for (code, advised) in [
-            ("AccessDenied", "need the action sqs:ReceiveMessage on https://sqs/users"),
-            ("AccessDeniedException", "need the action sqs:ReceiveMessage on https://sqs/users"),
-            ("QueueDoesNotExist", "there is no queue https://sqs/users"),
-            ("com.amazonaws.sqs#QueueDoesNotExist", "there is no queue https://sqs/users"),
-            ("ExpiredToken", "sign in again"),
-            ("Strange", "sqs:ReceiveMessage on https://sqs/users failed"),
-        ] {
-            let advice = advice(code);
-            assert!(advice.contains(advised), "{advice}");
-            assert!(advice.ends_with(&format!(": {code}: because")), "{advice}");
-        }
     }
 }

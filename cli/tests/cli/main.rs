@@ -1,0 +1,6 @@
+//! The program as its user sees it: what it prints, its exit codes, and what it leaves behind.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
+
+mod dlq;
+mod support;

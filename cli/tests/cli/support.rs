@@ -1,0 +1,67 @@
+//! What the tests share: the emulator, the program, and how to read what it says.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use keynudge_testbed::aws::{Account, REGION};
+use keynudge_testbed::emulator::{Emulator, Options};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::OnceCell;
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// An account that nobody has used before.
+pub(crate) fn fresh_account() -> Account {
+    static ACCOUNTS: AtomicU32 = AtomicU32::new(1);
+    Account::nth(ACCOUNTS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The program, as `account`, with nothing of the user's own AWS settings, run in `directory`.
+pub(crate) fn keynudge(account: &Account, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keynudge"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("HOME", directory)
+        .env("AWS_ACCESS_KEY_ID", account.as_str())
+        .env("AWS_SECRET_ACCESS_KEY", "any")
+        .env("AWS_REGION", REGION)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .current_dir(directory)
+        .stdin(Stdio::null());
+    command
+}
+
+/// The emulator of all tests, which ends with the process.
+pub(crate) async fn emulator() -> &'static Emulator {
+    static EMULATOR: OnceCell<Emulator> = OnceCell::const_new();
+    let start = async || {
+        let emulator = Emulator::start(&Options::default(), &|_| ()).await;
+        emulator.unwrap_or_else(|error| panic!("{error}"))
+    };
+    EMULATOR.get_or_init(start).await
+}
+
+/// Waits until it holds.
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub(crate) fn interrupt(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
