@@ -42,7 +42,7 @@ impl FromStr for PathPrefix {
 }
 
 /// Why a user's keys are not looked at, or their owner is not told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
     /// The audience is those who signed in, and this user never did.
     NeverSignedIn,

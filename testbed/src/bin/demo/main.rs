@@ -3,7 +3,6 @@
 //! It builds the real functions, deploys the real template on the emulator, lets the real schedule fire, and looks at
 //! what was mailed. It knows what had to be mailed, and fails if anything else was.
 
-mod age_chart;
 mod options;
 mod page;
 mod progress;

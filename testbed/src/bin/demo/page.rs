@@ -6,13 +6,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use indicatif::{DecimalBytes, HumanCount};
+use keynudge_pages::ages::{AgeChart, AgeCounts, KeyState};
 use keynudge_testbed::outbox::Mail;
 use keynudge_testbed::population::{Contact, Exemption, Keys, Population, Profile, Setting};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use crate::age_chart::AgeChart;
 use crate::report::Report;
 use keynudge_testbed::estate::Kind;
 
@@ -119,13 +119,27 @@ impl<'a> Page<'a> {
             figures: figures(report),
             flow: flow(report),
             skipped: skipped(report),
-            chart: AgeChart::new(population, setting.alert_after_days),
+            chart: age_chart(population, setting),
             mails: one_of_each_kind(population, mails),
             costs: costs(report),
             accounts: accounts(report),
             more_accounts: report.accounts.len().saturating_sub(ACCOUNTS_MAX),
         }
     }
+}
+
+fn age_chart(population: &Population, setting: &Setting) -> AgeChart {
+    let mut counts = AgeCounts::default();
+    for key in population.keys() {
+        let age_days = (population.made_at - key.created_at).num_days();
+        let state = match (key.active, age_days >= setting.alert_after_days) {
+            (false, _) => KeyState::Inactive,
+            (true, false) => KeyState::Fresh,
+            (true, true) => KeyState::Stale,
+        };
+        counts.add(u32::try_from(age_days).unwrap_or_default(), state);
+    }
+    AgeChart::new(&counts, u32::try_from(setting.alert_after_days).unwrap_or_default())
 }
 
 fn human(number: u64) -> String {

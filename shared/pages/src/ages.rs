@@ -1,7 +1,5 @@
-//! The distribution of the keys' ages as bars, laid out for the page's SVG.
+//! The distribution of keys' ages: counted, and laid out as bars for a page's SVG.
 
-use keynudge_testbed::population::Population;
-use keynudge_testbed::simulated_iam::directory::AccessKey;
 use serde::Serialize;
 
 /// The drawing's size and margins, in SVG's units.
@@ -13,7 +11,7 @@ const TOP: f64 = 34.0;
 const BOTTOM: f64 = 266.0;
 
 /// One bar is as many days, and the last one is all that are older.
-const DAYS_PER_BAR: i64 = 10;
+const DAYS_PER_BAR: u32 = 10;
 const BARS: usize = 39;
 const BARS_PER_TICK: usize = 3;
 const GAP: f64 = 2.0;
@@ -23,7 +21,7 @@ const LINES: u32 = 4;
 
 /// The chart, ready to be drawn.
 #[derive(Serialize)]
-pub(crate) struct AgeChart {
+pub struct AgeChart {
     width: f64,
     height: f64,
     left: f64,
@@ -33,7 +31,7 @@ pub(crate) struct AgeChart {
     bars: Vec<Bar>,
     lines: Vec<Line>,
     ticks: Vec<Tick>,
-    threshold_days: i64,
+    threshold_days: u32,
     threshold_x: f64,
 }
 
@@ -64,8 +62,23 @@ struct Tick {
     label: String,
 }
 
+/// What a key's age means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// Active, and young enough.
+    Fresh,
+    /// Active, and old enough to be told about.
+    Stale,
+    /// Turned off.
+    Inactive,
+}
+
+/// How many keys there are of each age; as large for a hundred thousand keys as for none.
+#[derive(Debug, Clone)]
+pub struct AgeCounts([Count; BARS + 1]);
+
 /// The keys of one bar.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Count {
     fresh: u32,
     stale: u32,
@@ -78,14 +91,29 @@ impl Count {
     }
 }
 
-impl AgeChart {
-    pub(crate) fn new(population: &Population, threshold_days: i64) -> Self {
-        let mut counts = [Count::default(); BARS + 1];
-        for key in population.keys() {
-            let age_days = (population.made_at - key.created_at).num_days();
-            let bar = usize::try_from(age_days / DAYS_PER_BAR).unwrap_or_default().min(BARS);
-            count(&mut counts[bar], key, age_days >= threshold_days);
+impl Default for AgeCounts {
+    fn default() -> Self {
+        Self([Count::default(); BARS + 1])
+    }
+}
+
+impl AgeCounts {
+    /// Counts a key of so many days.
+    pub fn add(&mut self, age_days: u32, state: KeyState) {
+        let bar = usize::try_from(age_days / DAYS_PER_BAR).unwrap_or(BARS).min(BARS);
+        let count = &mut self.0[bar];
+        match state {
+            KeyState::Fresh => count.fresh += 1,
+            KeyState::Stale => count.stale += 1,
+            KeyState::Inactive => count.inactive += 1,
         }
+    }
+}
+
+impl AgeChart {
+    /// The chart of `counts`, with a mark at the age from which active keys are stale.
+    #[must_use]
+    pub fn new(AgeCounts(counts): &AgeCounts, threshold_days: u32) -> Self {
         let step = step(counts.iter().map(|count| count.total()).max().unwrap_or_default());
         let top = step * LINES;
         Self {
@@ -101,14 +129,6 @@ impl AgeChart {
             threshold_days,
             threshold_x: x_of_days(threshold_days),
         }
-    }
-}
-
-fn count(count: &mut Count, key: &AccessKey, is_old: bool) {
-    match (key.active, is_old) {
-        (false, _) => count.inactive += 1,
-        (true, false) => count.fresh += 1,
-        (true, true) => count.stale += 1,
     }
 }
 
@@ -134,8 +154,8 @@ fn days(bar: usize) -> String {
     }
 }
 
-fn days_before(bar: usize) -> i64 {
-    i64::try_from(bar).unwrap_or_default() * DAYS_PER_BAR
+fn days_before(bar: usize) -> u32 {
+    u32::try_from(bar).unwrap_or_default() * DAYS_PER_BAR
 }
 
 fn ticks() -> Vec<Tick> {
@@ -155,9 +175,8 @@ fn bar_width() -> f64 {
     (RIGHT - LEFT) / (BARS + 1) as f64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a threshold is a number of days")]
-fn x_of_days(days: i64) -> f64 {
-    let bars = days as f64 / DAYS_PER_BAR as f64;
+fn x_of_days(days: u32) -> f64 {
+    let bars = f64::from(days) / f64::from(DAYS_PER_BAR);
     (LEFT + bars * bar_width()).min(RIGHT)
 }
 
@@ -175,8 +194,6 @@ fn step(highest: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use keynudge_testbed::population::Setting;
-
     use super::*;
 
     #[test]
@@ -188,12 +205,16 @@ mod tests {
 
     #[test]
     fn every_key_is_in_a_bar_and_every_bar_inside_the_frame() {
-        let population = Population::mixed(&Setting::default(), 500, 1);
-        let chart = AgeChart::new(&population, 90);
+        let mut counts = AgeCounts::default();
+        for age_days in 0..1_000 {
+            counts.add(age_days, if age_days < 90 { KeyState::Fresh } else { KeyState::Stale });
+        }
+        counts.add(u32::MAX, KeyState::Inactive);
+        let chart = AgeChart::new(&counts, 90);
         let tops = chart.bars.iter().flat_map(|bar| &bar.parts).map(|part| part.y);
         assert!(tops.into_iter().all(|y| (TOP..BOTTOM).contains(&y)));
         let keys =
             chart.bars.iter().map(|bar| bar.title.rsplit(' ').nth(1).unwrap().parse::<usize>().unwrap());
-        assert_eq!(keys.sum::<usize>(), population.keys().count());
+        assert_eq!(keys.sum::<usize>(), 1_001);
     }
 }

@@ -1,0 +1,67 @@
+//! What a scan came to. Kept small: users without stale keys are only counted.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use keynudge_core::audience::SkipReason;
+use keynudge_core::contact::Recipient;
+use keynudge_core::ids::{AccountId, AccountName, UserId, UserName};
+use keynudge_core::keys::StaleKey;
+use keynudge_pages::ages::AgeCounts;
+
+/// What a scan came to, whole or as far as it got.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) account_id: AccountId,
+    /// Its alias.
+    pub(crate) account_name: Option<AccountName>,
+    /// The instant that ages are judged at.
+    pub(crate) as_of: DateTime<Utc>,
+    /// The age from which an active key is stale.
+    pub(crate) alert_after_days: u32,
+    /// Why it is not about all users, where it is not: `interrupted`, or what failed.
+    pub(crate) incomplete: Option<String>,
+    pub(crate) users: Users,
+    /// The keys of all users who were checked.
+    pub(crate) ages: AgeCounts,
+    /// Owners of stale keys, those of the oldest first.
+    pub(crate) owners: Vec<StaleOwner>,
+}
+
+/// How many users there are: `listed` = the skipped + unreadable + checked + not checked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Users {
+    pub(crate) listed: usize,
+    /// Those who are not what IAM says its users are.
+    pub(crate) unreadable: usize,
+    pub(crate) skipped: BTreeMap<SkipReason, usize>,
+    /// Those whose keys were looked at, and those who were gone by then.
+    pub(crate) checked: usize,
+    /// Those whose keys could not be read, or were not yet.
+    pub(crate) not_checked: usize,
+}
+
+/// Somebody with stale keys.
+#[derive(Debug, Clone)]
+pub(crate) struct StaleOwner {
+    pub(crate) user_name: UserName,
+    pub(crate) user_id: UserId,
+    /// The oldest first.
+    pub(crate) keys: Vec<StaleKey>,
+    pub(crate) telling: Telling,
+    /// How many addresses were passed over.
+    pub(crate) passed_over: u32,
+}
+
+/// What a deployment would do about a stale owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// Mail them.
+    Mail(Recipient),
+    /// Nothing: no address leads to them.
+    WithoutContact,
+    /// Nothing through this day (UTC).
+    ExemptUntil(NaiveDate),
+    /// Nothing: the audience is those with the contact tag.
+    NotTagged,
+}
