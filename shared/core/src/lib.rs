@@ -13,6 +13,7 @@
 //! * [`exemption`]: who is left alone, and until when
 //! * [`tags`]: an IAM user's tags
 //! * [`ledger`]: who was told when, and who is telling them now: nobody is forgotten, nobody told twice
+//! * [`counting`]: what is counted, and under which names
 //! * [`retry`]: when what failed is tried again, and when it is given up
 //! * [`messages`]: what travels on the queues
 //! * [`mail`]: what a reminder says
@@ -23,6 +24,7 @@
 pub mod accounts;
 pub mod audience;
 pub mod contact;
+pub mod counting;
 pub mod credential_report;
 pub mod exemption;
 pub mod failure;
