@@ -109,7 +109,7 @@ metrics! {
     ClaimsSettledByEvent,
     /// Owners whose mail bounced, was complained about or was rejected.
     OwnersNotReached,
-    /// Scans that were delivered before and are done now: by how much what they counted may be counted twice.
+    /// Scans that were delivered before and came to their end now, done or given up: what they counted may be counted twice.
     ScansRedelivered,
     /// The same of checks.
     ChecksRedelivered,
@@ -117,6 +117,15 @@ metrics! {
     FindingsRedelivered,
     /// The same of SES's events.
     EventsRedelivered,
+    /// Deliveries, but for the first, of checks that came to their end. In the runs' records alone.
+    ChecksRepeated,
+    /// Deliveries of checks that ended with their being given back, so that they had to be repeated: the difference are those
+    /// that vanished, and that may have counted something. In the runs' records alone.
+    ChecksReturned,
+    /// As [`Self::ChecksRepeated`], of findings.
+    FindingsRepeated,
+    /// As [`Self::ChecksReturned`], of findings.
+    FindingsReturned,
     /// Batches that are missing in the runs' records.
     CountsNotRecorded,
     /// Records that failed and were given back to their queue, to be tried again.

@@ -14,6 +14,7 @@
 //! * [`tags`]: an IAM user's tags
 //! * [`ledger`]: who was told when, and who is telling them now: nobody is forgotten, nobody told twice
 //! * [`counting`]: what is counted, and under which names
+//! * [`reckoning`]: what a run came to: sums that add up, and by how much they may be off
 //! * [`retry`]: when what failed is tried again, and when it is given up
 //! * [`messages`]: what travels on the queues
 //! * [`mail`]: what a reminder says
@@ -35,5 +36,6 @@ pub mod ledger;
 pub mod mail;
 pub mod messages;
 pub mod ports;
+pub mod reckoning;
 pub mod retry;
 pub mod tags;

@@ -40,8 +40,17 @@ impl Metrics {
         self.add_in(run, account_id, metric, 1);
     }
 
+    /// Adds `n` to `metric` in the record of `run`, and nowhere else: each metric has its price.
+    pub fn note_in(&self, run: &Run, account_id: &AccountId, metric: Metric, n: u64) {
+        self.record(run, account_id, metric, n);
+    }
+
     fn add_in(&self, run: &Run, account_id: &AccountId, metric: Metric, n: u64) {
         *self.counts.borrow_mut().entry(metric).or_default() += n;
+        self.record(run, account_id, metric, n);
+    }
+
+    fn record(&self, run: &Run, account_id: &AccountId, metric: Metric, n: u64) {
         let mut runs = self.runs.borrow_mut();
         let (_, counts) = runs
             .entry((run.run_id.clone(), account_id.clone()))
