@@ -66,6 +66,9 @@ pub struct Summary {
     pub checks: Checks,
     /// Those who have stale keys.
     pub owners: Owners,
+    /// How many messages came to their end in a later delivery than their first. Without any, nothing can be in a queue that does
+    /// not wait here.
+    pub redelivered: u64,
 }
 
 /// How far a run is, as its records tell.
@@ -198,6 +201,11 @@ impl Summary {
             users: users(&all),
             owners: owners(records, &all, &checks),
             checks,
+            redelivered: Tally(&all).sum([
+                Metric::ScansRedelivered,
+                Metric::ChecksRedelivered,
+                Metric::FindingsRedelivered,
+            ]),
         };
         summary.state = summary.state(queued);
         summary
@@ -275,8 +283,10 @@ fn accounts(started: Option<u64>, records: &[AccountRecord]) -> Accounts {
             accounts.dead += 1;
         }
     }
-    accounts.total = started.unwrap_or(0).max(records.len() as u64);
-    accounts.waiting = accounts.total - accounts.scanned - accounts.denied - accounts.dead;
+    let seen = accounts.scanned + accounts.denied + accounts.dead;
+    // A record of an account that is not looked after may be there, too: a message may name any.
+    accounts.total = started.unwrap_or(records.len() as u64).max(seen);
+    accounts.waiting = accounts.total - seen;
     accounts
 }
 
