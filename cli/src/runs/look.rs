@@ -28,7 +28,8 @@ pub(crate) struct Deployment {
 /// A queue, with its dead letters. The last two have nothing but those.
 #[derive(Debug, Serialize)]
 pub(crate) struct Queue {
-    pub(crate) queue: String,
+    #[serde(rename = "queue")]
+    pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) depth: Option<Depth>,
     pub(crate) dead_letters: u64,
@@ -128,7 +129,7 @@ impl Deployment {
                 Some(url) => self.aws.depth(url).await?.all(),
                 None => 0,
             };
-            anyhow::Ok(Queue { queue: queue.label(), depth, dead_letters: letters })
+            anyhow::Ok(Queue { name: queue.label(), depth, dead_letters: letters })
         };
         try_join_all(QueueName::value_variants().iter().map(one)).await
     }

@@ -167,7 +167,7 @@ pub(crate) fn queues(queues: &[Queue]) -> String {
             Some(depth) => [depth.visible, depth.in_flight, depth.delayed].map(number),
             None => ["-"; 3].map(str::to_owned),
         };
-        [vec![queue.queue.clone()], depths.into(), vec![number(queue.dead_letters)]].concat()
+        [vec![queue.name.clone()], depths.into(), vec![number(queue.dead_letters)]].concat()
     });
     terminal::table(&["QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "DEAD LETTERS"], &[1, 2, 3, 4], rows)
 }

@@ -193,7 +193,7 @@ impl Start {
 fn accounts(parameters: &Parameters, own: Option<&str>, last: Option<u64>) -> String {
     let own = own.map_or_else(|| "the stack's own".to_owned(), |own| format!("the stack's own, {own}"));
     let excluded = parameter(parameters, "ExcludeAccounts").map_or(0, |ids| ids.split(',').count());
-    let mut accounts = match parameter(parameters, "Accounts") {
+    let accounts = match parameter(parameters, "Accounts") {
         None => return own,
         Some("organization") if parameter(parameters, "OrganizationalUnits").is_some() => {
             "those in the organizational units of the stack".to_owned()
@@ -201,13 +201,12 @@ fn accounts(parameters: &Parameters, own: Option<&str>, last: Option<u64>) -> St
         Some("organization") => "all of the organization".to_owned(),
         Some(ids) => format!("{} of them", number(ids.split(',').count() as u64)),
     };
-    if excluded > 0 {
-        accounts += &format!(", without {} that are excluded", number(excluded as u64));
-    }
-    if let Some(last) = last {
-        accounts += &format!("; the last run was of {}", number(last));
-    }
-    accounts
+    let excluded = match excluded {
+        0 => String::new(),
+        n => format!(", without {} that are excluded", number(n as u64)),
+    };
+    let last = last.map_or_else(String::new, |last| format!("; the last run was of {}", number(last)));
+    accounts + &excluded + &last
 }
 
 /// What to expect of a run in which nothing moves.

@@ -93,15 +93,14 @@ impl Status {
     async fn report(&self, aws: &Aws, deployment: &Deployment) -> Result<Report> {
         // Before the records: see `Deployment::queued`.
         let queued = deployment.queued().await?;
-        let runs = match &self.run {
-            Some(run_id) => vec![self.one(deployment, run_id, queued, aws).await?],
-            None => {
-                let mut runs = Vec::new();
-                for started in deployment.last_runs(self.runs).await? {
-                    runs.push(deployment.reckon(started, queued).await?);
-                }
-                runs
+        let runs = if let Some(run_id) = &self.run {
+            vec![self.one(deployment, run_id, queued, aws).await?]
+        } else {
+            let mut runs = Vec::new();
+            for started in deployment.last_runs(self.runs).await? {
+                runs.push(deployment.reckon(started, queued).await?);
             }
+            runs
         };
         Ok(Report { stack: aws.stack().to_owned(), runs, queues: deployment.queues().await? })
     }

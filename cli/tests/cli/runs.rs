@@ -2,7 +2,7 @@
 //!
 //! All tests but one share an emulator, each with an account of its own, whose users are known.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::support::{eventually, fresh_account, interrupt, keynudge, stderr, stdout};
+use crate::support::{ask, eventually, fresh_account, interrupt, keynudge, stderr, stdout, terminal};
 
 /// The same users see a dry run, a run that mails them, and another on the same day, whose owners are not due.
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn runs_are_followed_to_their_end_and_add_up_to_the_truth() {
     }
     assert_eq!((&first["mode"], &second["mode"]), (&json!("dry_run"), &json!("live")));
     assert_eq!(third["run_id"], later);
-    let owners = |run: &Value, name: &str| run["owners"][name].as_u64().unwrap() as usize;
+    let owners = |run: &Value, name: &str| usize::try_from(run["owners"][name].as_u64().unwrap()).unwrap();
     assert_eq!((owners(first, "would_be_mailed"), owners(first, "mailed")), (mails, 0));
     assert_eq!((owners(second, "mailed"), owners(second, "not_due")), (mails, 0));
     assert_eq!((owners(third, "mailed"), owners(third, "not_due")), (0, mails));
@@ -98,7 +98,7 @@ async fn what_waits_is_told_and_so_is_what_was_given_up() {
     let depth = ["visible", "in_flight", "delayed"].map(|name| users[name].as_u64().unwrap());
     assert_eq!(depth.iter().sum::<u64>(), checked as u64, "{users}");
     let shown = stdout(&stack.keynudge(&["status"]));
-    assert!(shown.contains(&format!("  {checked} enqueued = 0 checked + {checked} waiting\n")), "{shown}");
+    assert!(shown.contains(&format!("  {checked} enqueued = {checked} waiting\n")), "{shown}");
 
     // A user of an account that this deployment does not look after.
     stack.send_foreign_check(run["run_id"].as_str().unwrap()).await;
@@ -147,7 +147,11 @@ async fn a_run_in_which_nothing_moves_is_left() {
         "{}",
         stderr(&output)
     );
-    assert!(stdout(&output).contains(&format!("+ {checked} waiting\n")), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains(&format!("  {checked} enqueued = {checked} waiting\n")),
+        "{}",
+        stdout(&output)
+    );
 }
 
 #[tokio::test]
@@ -199,6 +203,36 @@ async fn nobody_is_mailed_by_a_run_that_nobody_agreed_to() {
     let output = stack.keynudge(&["run", "--yes", "--as-of", "soon"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(stack.status()["runs"], json!([]));
+}
+
+#[tokio::test]
+async fn whoever_is_asked_decides_and_a_terminal_is_drawn_anew() {
+    let stack = Stack::deploy(&Population::typical(&Setting::default(), 20, 5, 8)).await;
+    for answer in ["\n", "no\n"] {
+        let mut asked = ask(stack.command(&["run"]));
+        assert!(asked.question.contains("to the owners of stale keys who are due"), "{}", asked.question);
+        asked.terminal.write_all(answer.as_bytes()).unwrap();
+        assert_eq!(asked.child.wait().unwrap().code(), Some(1), "{answer:?}");
+    }
+    assert_eq!(stack.status()["runs"], json!([]));
+    let mut asked = ask(stack.command(&["run"]));
+    asked.terminal.write_all(b"y\n").unwrap();
+    assert_eq!(asked.child.wait().unwrap().code(), Some(0));
+    stack.assert_expected_mails().await;
+
+    let (mut screen, other_end) = terminal();
+    let mut command = stack.command(&["status", "--watch", "1"]);
+    let mut child = command.stdout(other_end).spawn().unwrap();
+    drop(command);
+    let mut seen = Vec::new();
+    // Twice from the corner of the screen to the end of the report.
+    while seen.windows(3).filter(|bytes| bytes == b"\x1b[H").count() < 2 || !seen.ends_with(b"\x1b[J") {
+        let mut byte = [0];
+        screen.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// Throttled users are checked again and again, by which none of the numbers is further from the truth than it says.

@@ -305,7 +305,7 @@ impl World {
 
     /// Every third user is to be told, every third is exempt.
     fn check(&mut self, user: usize, id: usize, counts: bool) {
-        if user % 3 == 0 {
+        if user.is_multiple_of(3) {
             self.send_finding(user);
         }
         if !counts {
@@ -450,7 +450,7 @@ proptest! {
         let mut world = World::with(users);
         for (place, fate, dice) in steps {
             match (world.queue.len(), world.letters.len()) {
-                (_, letters) if letters > 0 && dice % 4 == 0 => world.replay(place.index(letters)),
+                (_, letters) if letters > 0 && dice.is_multiple_of(4) => world.replay(place.index(letters)),
                 (0, _) => break,
                 (messages, _) => world.deliver(place.index(messages), fate, dice % 8 == 1),
             }
