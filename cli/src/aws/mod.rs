@@ -3,6 +3,7 @@
 mod dead_letters;
 mod errors;
 pub(crate) mod iam;
+pub(crate) mod runs;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -111,7 +111,7 @@ fn all(stack: &str, outputs: &Outputs, mut remark: impl FnMut(&str)) -> Result<V
 
 impl QueueName {
     /// The outputs that hold its URL, and where its letters came from.
-    fn outputs(self) -> (&'static str, &'static str) {
+    pub(crate) fn outputs(self) -> (&'static str, &'static str) {
         match self {
             Self::Accounts => ("AccountsDeadLetterQueueUrl", "AccountsQueueUrl"),
             Self::Users => ("UsersDeadLetterQueueUrl", "UsersQueueUrl"),
@@ -125,14 +125,16 @@ impl QueueName {
     fn place(self, outputs: &Outputs) -> Option<Place> {
         let (url, origin) = self.outputs();
         let (url, origin) = (outputs.get(url)?.clone(), outputs.get(origin)?.clone());
-        let origin = match self {
-            Self::Accounts | Self::Users | Self::Findings | Self::Feedback => Origin::Queue(origin),
-            Self::Schedule | Self::Producer => Origin::Function(origin),
-        };
+        let origin = if self.is_worked_through() { Origin::Queue(origin) } else { Origin::Function(origin) };
         Some(Place { label: self.label(), url, origin })
     }
 
-    fn label(self) -> String {
+    /// Whether its letters come from a queue, rather than from starts of runs.
+    pub(crate) fn is_worked_through(self) -> bool {
+        matches!(self, Self::Accounts | Self::Users | Self::Findings | Self::Feedback)
+    }
+
+    pub(crate) fn label(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 

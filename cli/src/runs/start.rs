@@ -1,19 +1,276 @@
 //! `keynudge run`: starts a run, and follows it.
 
-use anyhow::{Result, bail};
-use clap::Args;
+use std::time::Duration;
 
-use crate::Outcome;
-use crate::aws::ConnectionArgs;
+use anyhow::{Context, Result, anyhow, bail};
+use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
+use keynudge_core::messages::{Mode, Run};
+use serde_json::json;
+
+use super::follow::{self, End};
+use super::look::{Deployment, Queue};
+use super::show::{self, instant, number};
+use crate::aws::{Aws, ConnectionArgs, Parameters};
+use crate::dlq::filter::age;
+use crate::interrupt::Interrupt;
+use crate::terminal::{self, rough};
+use crate::{Cli, Outcome};
 
 /// Start a run now, and follow it
 #[derive(Debug, Args)]
-pub(crate) struct Start {}
+#[command(after_help = "Examples:
+  keynudge run --dry-run                      # everything but the mails
+  keynudge run                                # shows what it is about to do, asks, and mails owners
+  keynudge run --dry-run --as-of 2027-01-01   # who will be stale by then?
+  keynudge run --yes --no-follow              # for scripts
+
+Exit codes: 0 all is done, and nothing was given up; 1 otherwise, and where the run was left before its end; 2 wrong \
+                  usage.")]
+pub(crate) struct Start {
+    /// The instant to judge ages at, as 2026-03-01 or 2026-03-01T06:00:00Z [default: now]
+    #[arg(long, value_name = "DATE", value_parser = as_of)]
+    as_of: Option<DateTime<Utc>>,
+    /// Mail nobody: count who would be mailed
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait until it is over
+    #[arg(long)]
+    no_follow: bool,
+    /// Do not ask before a run that mails
+    #[arg(long)]
+    yes: bool,
+    /// Leave a run in which nothing has moved for so long (90s, 30m, 2h)
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = age)]
+    patience: TimeDelta,
+}
+
+fn as_of(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    let date = || Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN).and_utc());
+    let instant = text.parse::<DateTime<Utc>>().ok().or_else(date);
+    instant.ok_or("not a date such as 2026-03-01, nor an instant such as 2026-03-01T06:00:00Z")
+}
 
 impl Start {
     /// Does it.
-    #[expect(clippy::unused_async, reason = "to be written")]
-    pub(crate) async fn run(&self, _connection: &ConnectionArgs) -> Result<Outcome> {
-        bail!("to be written")
+    pub(crate) async fn run(&self, connection: &ConnectionArgs) -> Result<Outcome> {
+        if !self.yes && !self.dry_run && !terminal::can_ask() {
+            let message =
+                "stdin is not a terminal, so nobody can be asked: add --yes to mail owners, or --dry-run";
+            Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit();
+        }
+        let aws = Aws::connect(connection).await?;
+        if !self.dry_run && aws.region().starts_with("cn-") {
+            bail!("SES has no region in China, so only dry runs can be started there: add --dry-run");
+        }
+        let deployment = Deployment::find(&aws).await?;
+        let parameters = aws.parameters().await?;
+        // To the second, as the run's id has it: two runs would be one record otherwise.
+        let instant = self.as_of.unwrap_or_else(Utc::now).trunc_subsecs(0);
+        let run = Run::at(instant, if self.dry_run { Mode::DryRun } else { Mode::Live });
+        let last = deployment.last_runs(1).await?.first().map(|run| run.accounts);
+        self.announce(&aws, &deployment, &run, &parameters, last).await?;
+        let interrupt = Interrupt::listen()?;
+        if !self.is_agreed(&interrupt).await? {
+            return Ok(Outcome::Incomplete);
+        }
+        self.start(&deployment, &run).await?;
+        terminal::remark(&format!("The run {} has started.", run.run_id));
+        if self.no_follow {
+            terminal::remark("`keynudge status` shows how far it is.");
+            return Ok(Outcome::Done);
+        }
+        self.follow(&deployment, &run, &parameters, &interrupt).await
+    }
+
+    /// Says what is about to be done.
+    async fn announce(
+        &self,
+        aws: &Aws,
+        deployment: &Deployment,
+        run: &Run,
+        parameters: &Parameters,
+        last: Option<u64>,
+    ) -> Result<()> {
+        let what = if self.dry_run { "A dry run" } else { "A live run" };
+        terminal::remark(&format!(
+            "{what} of the stack {:?} in {}, which judges keys as of {}:",
+            aws.stack(),
+            aws.region(),
+            instant(run.as_of)
+        ));
+        terminal::remark(&format!("  accounts  {}", accounts(parameters, deployment.account(), last)));
+        terminal::remark(&format!("  mails     {}", self.mails(parameters)));
+        if let Some(before) = deployment.started(&run.run_id).await? {
+            let ago = rough(Utc::now() - before.started_at);
+            terminal::remark(&format!(
+                "This very run was started before, {ago} ago. It will be done again, and what it comes to is added to that."
+            ));
+        }
+        Ok(())
+    }
+
+    fn mails(&self, parameters: &Parameters) -> String {
+        match parameter(parameters, "RedirectAllTo") {
+            _ if self.dry_run => "none; who would be mailed is counted".to_owned(),
+            Some(pilot) => format!("all of them to {pilot}, as long as this is a pilot"),
+            None => "to the owners of stale keys who are due".to_owned(),
+        }
+    }
+
+    async fn is_agreed(&self, interrupt: &Interrupt) -> Result<bool> {
+        if self.yes || self.dry_run {
+            return Ok(true);
+        }
+        tokio::select! {
+            () = interrupt.asked() => Ok(false),
+            answer = terminal::confirm("Start it?") => answer,
+        }
+    }
+
+    async fn start(&self, deployment: &Deployment, run: &Run) -> Result<()> {
+        let event = json!({"as_of": instant(run.as_of), "mode": run.mode});
+        deployment.start(&event).await.map_err(|error| {
+            let is_ahead = error.to_string().contains("24 hours ahead");
+            let advice = if is_ahead {
+                "add --dry-run to see who will be mailed by then".to_owned()
+            } else {
+                format!(
+                    "`keynudge status` shows whether it runs, and the log of {} what it did",
+                    deployment.producer()
+                )
+            };
+            error.context(format!("the run {} was not started; {advice}", run.run_id))
+        })
+    }
+
+    async fn follow(
+        &self,
+        deployment: &Deployment,
+        run: &Run,
+        parameters: &Parameters,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
+        let started = deployment.started(&run.run_id).await?;
+        // One at least: a run that is missing in the list of runs has not begun before it has left a record.
+        let accounts = started.as_ref().map_or(1, |started| started.accounts);
+        let patience = self.patience.to_std().unwrap_or(Duration::MAX);
+        let end = follow::follow(deployment, run, accounts, patience, interrupt).await;
+        let end = end.context("following it; the run goes on, and `keynudge status` shows it")?;
+        if end == End::Interrupted {
+            terminal::remark("The run goes on: `keynudge status` shows it.");
+            return Ok(Outcome::Incomplete);
+        }
+        let queued = deployment.queued().await?;
+        let reckoned = match started {
+            Some(started) => deployment.reckon(started, queued).await?,
+            None => deployment.reckon_unlisted(run.run_id.clone(), queued).await?.ok_or_else(|| {
+                anyhow!(
+                    "the run {} has left no record; the log of {} says why",
+                    run.run_id,
+                    deployment.producer()
+                )
+            })?,
+        };
+        terminal::print(&show::detail(&reckoned, Utc::now()))?;
+        if end == End::Standstill {
+            terminal::remark(&standstill(self.patience, run, parameters, Utc::now()));
+        }
+        if reckoned.summary.failed() > 0 {
+            terminal::remark(&format!(
+                "{} given up: `keynudge dlq list` says why.",
+                number(reckoned.summary.failed())
+            ));
+        } else if end == End::Missing && Queue::dead_letters(&deployment.queues().await?) > 0 {
+            terminal::remark("There are dead letters: `keynudge dlq list` says why.");
+        }
+        Ok(Outcome::done_if(end == End::Over && reckoned.summary.failed() == 0))
+    }
+}
+
+/// Which accounts a run is of.
+fn accounts(parameters: &Parameters, own: Option<&str>, last: Option<u64>) -> String {
+    let own = own.map_or_else(|| "the stack's own".to_owned(), |own| format!("the stack's own, {own}"));
+    let excluded = parameter(parameters, "ExcludeAccounts").map_or(0, |ids| ids.split(',').count());
+    let accounts = match parameter(parameters, "Accounts") {
+        None => return own,
+        Some("organization") if parameter(parameters, "OrganizationalUnits").is_some() => {
+            "those in the organizational units of the stack".to_owned()
+        }
+        Some("organization") => "all of the organization".to_owned(),
+        Some(ids) => format!("{} of them", number(ids.split(',').count() as u64)),
+    };
+    let excluded = match excluded {
+        0 => String::new(),
+        n => format!(", without {} that are excluded", number(n as u64)),
+    };
+    let last = last.map_or_else(String::new, |last| format!("; the last run was of {}", number(last)));
+    accounts + &excluded + &last
+}
+
+/// What to expect of a run in which nothing moves.
+fn standstill(patience: TimeDelta, run: &Run, parameters: &Parameters, now: DateTime<Utc>) -> String {
+    let until = |name: &str| {
+        let minutes = parameter(parameters, name)?.parse().ok()?;
+        Some(instant(now.max(run.as_of) + TimeDelta::try_minutes(minutes)?))
+    };
+    let until = match (until("GiveUpAfterMinutes"), until("GiveUpFindingsAfterMinutes")) {
+        (Some(users), Some(owners)) => {
+            format!(" Users are tried until {users} at the latest, owners until {owners}, and then given up.")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "Nothing has moved for {}. What waits is tried again by itself, some of it hours from now.{until} `keynudge status` \
+         tells later what came of it.",
+        rough(patience)
+    )
+}
+
+/// A parameter that is set.
+fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(named: &[(&str, &str)]) -> Parameters {
+        named.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_run_judges_at_an_instant_or_at_the_beginning_of_a_day() {
+        let judged = |text| as_of(text).map(instant);
+        assert_eq!(judged("2026-03-01").unwrap(), "2026-03-01T00:00:00Z");
+        assert_eq!(judged("2026-03-01T06:00:00Z").unwrap(), "2026-03-01T06:00:00Z");
+        assert_eq!(judged("2026-03-01T06:00:00+02:00").unwrap(), "2026-03-01T04:00:00Z");
+        for bad in ["", "soon", "2026-13-01", "2026-03-01T06:00:00"] {
+            assert!(judged(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn it_says_which_accounts_a_run_is_of() {
+        let of = |named: &[(&str, &str)], last| accounts(&parameters(named), Some("123456789012"), last);
+        assert_eq!(of(&[("Accounts", "")], Some(1)), "the stack's own, 123456789012");
+        assert_eq!(of(&[("Accounts", "1,2")], None), "2 of them");
+        assert_eq!(
+            of(&[("Accounts", "organization"), ("ExcludeAccounts", "1")], Some(1_200)),
+            "all of the organization, without 1 that are excluded; the last run was of 1,200"
+        );
+    }
+
+    #[test]
+    fn a_standstill_says_until_when_it_is_tried() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let run = Run::at(at("2026-03-01T06:00:00Z"), Mode::Live);
+        let parameters =
+            parameters(&[("GiveUpAfterMinutes", "1440"), ("GiveUpFindingsAfterMinutes", "5760")]);
+        let said = standstill(TimeDelta::minutes(10), &run, &parameters, at("2026-03-01T06:20:00Z"));
+        assert!(said.starts_with("Nothing has moved for 10 min."), "{said}");
+        assert!(said.contains("until 2026-03-02T06:20:00Z") && said.contains("until 2026-03-05T06:20:00Z"));
     }
 }

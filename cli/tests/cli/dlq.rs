@@ -4,18 +4,17 @@
 //! producer that prints what it is invoked with.
 
 use std::cell::RefCell;
-use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use keynudge_testbed::aws::{CLOUDFORMATION, Client, LOGS, SQS};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{emulator, eventually, fresh_account, interrupt, keynudge, stderr, stdout};
+use crate::support::{Asked, ask, emulator, eventually, fresh_account, interrupt, keynudge, stderr, stdout};
 
 const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
@@ -419,13 +418,6 @@ struct Stack {
     directory: PathBuf,
 }
 
-/// A command that has asked.
-struct Asked {
-    child: Child,
-    terminal: File,
-    question: String,
-}
-
 impl Stack {
     async fn deploy() -> Self {
         let aws = Client::new(emulator().await.endpoint(), fresh_account());
@@ -580,24 +572,8 @@ impl Stack {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs it on a terminal until it asks.
     fn ask(&self, arguments: &[&str]) -> Asked {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let other_end = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let mut command = self.command(arguments);
-        command.stdin(other_end).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut question = Vec::new();
-        let mut said = BufReader::new(child.stderr.take().unwrap()).bytes();
-        while !question.ends_with(b"[y/N] ") {
-            question.push(said.next().unwrap().unwrap());
-        }
-        // Whatever else it says must find a reader.
-        std::thread::spawn(move || said.count());
-        Asked { child, terminal: File::from(terminal), question: String::from_utf8(question).unwrap() }
+        ask(self.command(arguments))
     }
 
     fn files(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! What the tests share: the emulator, the program, and how to read what it says.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 use keynudge_testbed::aws::{Account, REGION};
 use keynudge_testbed::emulator::{Emulator, Options};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::sync::OnceCell;
 
 /// Far more than anything here takes.
@@ -52,6 +55,38 @@ pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A command that has asked.
+pub(crate) struct Asked {
+    pub(crate) child: Child,
+    pub(crate) terminal: File,
+    pub(crate) question: String,
+}
+
+/// Runs it on a terminal until it asks.
+pub(crate) fn ask(mut command: Command) -> Asked {
+    let (terminal, other_end) = terminal();
+    command.stdin(other_end).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut question = Vec::new();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).bytes();
+    while !question.ends_with(b"[y/N] ") {
+        question.push(said.next().unwrap().unwrap());
+    }
+    // Whatever else it says must find a reader.
+    std::thread::spawn(move || said.count());
+    Asked { child, terminal, question: String::from_utf8(question).unwrap() }
+}
+
+/// The two ends of a terminal: who sits at it, and what runs on it.
+pub(crate) fn terminal() -> (File, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let other_end = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    (File::from(terminal), other_end)
 }
 
 pub(crate) fn interrupt(child: &Child) {

@@ -213,8 +213,10 @@ where
             let users = page.users.into_iter().filter(enqueued).map(|listed| listed.user);
             let checks = checks(scan, account_name.as_ref(), users);
             counts.add(Metric::UsersEnqueued, checks.len());
-            send_all(&self.users, &checks).await.into_iter().collect::<Result<(), _>>()?;
-            metrics.add_for(scan, Metric::ChecksSent, checks.len());
+            let sent = send_all(&self.users, &checks).await;
+            // Those that were taken will be checked, even if the scan has to be done again for the others.
+            metrics.add_for(scan, Metric::ChecksSent, sent.iter().filter(|sent| sent.is_ok()).count());
+            sent.into_iter().collect::<Result<(), _>>()?;
             marker = page.next;
             if marker.is_none() {
                 return Ok(());
@@ -680,6 +682,18 @@ mod tests {
         let recorded = |name| producer.source.run_records.get(&run(), name);
         assert_eq!((recorded("UsersListed"), recorded("UsersEnqueued")), (12, 12));
         assert_eq!(recorded("ChecksSent"), 24, "so many checks may be counted");
+    }
+
+    #[tokio::test]
+    async fn checks_that_were_taken_are_counted_though_their_scan_has_to_be_done_again() {
+        let mut producer = producer(vec![Ok(listed(0..12))]);
+        let refuse =
+            |check: &CheckUser| (check.user.name.as_str() == "user-7").then_some(FailureClass::Operator);
+        producer.users = MemoryQueue::refusing(refuse);
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), ["record-0"]);
+        let recorded = |name| producer.source.run_records.get(&run(), name);
+        assert_eq!((recorded("ChecksSent"), recorded("UsersEnqueued")), (11, 0));
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@
 //! | what a run came to in an account | `run#RUN_ID` | the account |
 //! | that a run was started, and for how many accounts | `runs` | the run |
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -14,12 +15,14 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
+use keynudge_core::counting::Metric;
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ids::AccountId;
+use keynudge_core::ids::{AccountId, RunId};
 use keynudge_core::ledger::Entry;
-use keynudge_core::messages::{Mode, Run};
-use keynudge_core::ports::{Book, Counts, Ledger, LedgerReader, Owner, RunRecords, WriteFailed};
-use serde::Serialize;
+use keynudge_core::messages::{Mode, Run, Version};
+use keynudge_core::ports::{Book, Counts, Ledger, LedgerReader, Owner, RunLog, RunRecords, WriteFailed};
+use keynudge_core::reckoning::{AccountRecord, StartedRun};
+use serde::{Deserialize, Serialize};
 use serde_dynamo::{from_item, to_item};
 
 use crate::failure::{call_failed, not_built};
@@ -27,6 +30,14 @@ use crate::failure::{call_failed, not_built};
 const GET: &str = "dynamodb:GetItem";
 const PUT: &str = "dynamodb:PutItem";
 const UPDATE: &str = "dynamodb:UpdateItem";
+const QUERY: &str = "dynamodb:Query";
+
+/// The partition of the list of runs.
+const RUNS: &str = "runs";
+
+/// Pages of 1 MB. A record is 1 KB at most, so that they hold those of all accounts of an organization, which may have 10,000
+/// before AWS has to be asked; and an item of the list of runs is much smaller.
+const MAX_PAGES: usize = 100;
 
 /// How long the table keeps what runs came to: a year, and time to look back at it.
 const RECORDS_KEPT_FOR: TimeDelta = TimeDelta::days(400);
@@ -60,7 +71,10 @@ impl LedgerReader for LedgerTable {
             .send()
             .await
             .map_err(|error| call_failed(GET, error))?;
-        answer.item.map_or_else(|| Ok(Entry::default()), |item| from_item(item).map_err(unreadable))
+        answer.item.map_or_else(
+            || Ok(Entry::default()),
+            |item| from_item(item).map_err(|error| unreadable(GET, error)),
+        )
     }
 }
 
@@ -89,7 +103,7 @@ impl Ledger for LedgerTable {
 impl RunRecords for LedgerTable {
     async fn start(&self, run: &Run, accounts: usize, at: DateTime<Utc>) -> Result<(), CallFailed> {
         let about = About { started_at: Some(at), accounts: Some(accounts), ..About::run(run) };
-        self.update(key("runs".to_owned(), run.run_id.as_str()), &about, &Counts::new(), &Counts::new()).await
+        self.update(key(RUNS.to_owned(), run.run_id.as_str()), &about, &Counts::new(), &Counts::new()).await
     }
 
     async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
@@ -100,6 +114,78 @@ impl RunRecords for LedgerTable {
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
         self.update(record_key(run, account_id), &About::run(run), &Counts::new(), counts).await
     }
+}
+
+impl RunLog for LedgerTable {
+    /// Reads the whole list: it is in the order of the instants that runs judge at, and a dry run may judge any.
+    async fn last_runs(&self, limit: usize) -> Result<Vec<StartedRun>, CallFailed> {
+        let items = self.items_of(RUNS.to_owned()).await?;
+        let mut runs = items.into_iter().map(started_run).collect::<Result<Vec<_>, _>>()?;
+        runs.sort_by_key(|run| Reverse(run.started_at));
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
+    async fn records(&self, run_id: &RunId) -> Result<Vec<AccountRecord>, CallFailed> {
+        let items = self.items_of(format!("run#{run_id}")).await?;
+        items.into_iter().map(account_record).collect()
+    }
+}
+
+impl LedgerTable {
+    /// All items of a partition, as they are now.
+    async fn items_of(&self, pk: String) -> Result<Vec<Item>, CallFailed> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .consistent_read(true);
+        let mut items = Vec::new();
+        let mut next = None;
+        for _ in 0..MAX_PAGES {
+            let page = query.clone().set_exclusive_start_key(next).send().await;
+            let page = page.map_err(|error| call_failed(QUERY, error))?;
+            items.extend(page.items.unwrap_or_default());
+            next = page.last_evaluated_key;
+            if next.is_none() {
+                return Ok(items);
+            }
+        }
+        let code = "more pages than there can be".to_owned();
+        Err(CallFailed { call: QUERY, class: FailureClass::Operator, code, source: None })
+    }
+}
+
+/// An item of the list of runs.
+#[derive(Deserialize)]
+struct Listed {
+    sk: RunId,
+    as_of: DateTime<Utc>,
+    mode: Mode,
+    started_at: DateTime<Utc>,
+    accounts: u64,
+}
+
+fn started_run(item: Item) -> Result<StartedRun, CallFailed> {
+    let Listed { sk, as_of, mode, started_at, accounts } =
+        from_item(item).map_err(|error| unreadable(QUERY, error))?;
+    Ok(StartedRun { run: Run { v: Version, run_id: sk, as_of, mode }, started_at, accounts })
+}
+
+/// What a newer version counts beside is left out.
+fn account_record(item: Item) -> Result<AccountRecord, CallFailed> {
+    #[derive(Deserialize)]
+    struct Account {
+        sk: AccountId,
+    }
+    let count = |(name, value): (&String, &AttributeValue)| {
+        Some((Metric::named(name)?, value.as_n().ok()?.parse().ok()?))
+    };
+    let counts: BTreeMap<Metric, u64> = item.iter().filter_map(count).collect();
+    let Account { sk } = from_item(item).map_err(|error| unreadable(QUERY, error))?;
+    Ok(AccountRecord { account_id: sk, counts })
 }
 
 /// What each item of a run says of it. Whoever comes first says it.
@@ -179,9 +265,9 @@ fn number(value: u64) -> AttributeValue {
 }
 
 /// An entry that somebody else wrote, or a newer version. It is not "no entry": the owner would be told again.
-fn unreadable(error: serde_dynamo::Error) -> CallFailed {
+fn unreadable(call: &'static str, error: serde_dynamo::Error) -> CallFailed {
     CallFailed {
-        call: GET,
+        call,
         class: FailureClass::Operator,
         code: "unreadable entry".to_owned(),
         source: Some(Arc::new(error)),
@@ -478,5 +564,56 @@ mod tests {
         let table = table(&answers([denied])).await;
         let error = table.add(&run(), &account(), &Counts::from([("MailsSent", 1)])).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "dynamodb:UpdateItem failed: AccessDeniedException (Operator)");
+    }
+
+    fn listed(run_id: &str, mode: &str, started_at: &str) -> Value {
+        json!({
+            "pk": {"S": "runs"}, "sk": {"S": run_id}, "as_of": {"S": "2126-03-01T06:00:00Z"}, "mode": {"S": mode},
+            "started_at": {"S": started_at}, "accounts": {"N": "20"}, "expires_at": {"N": "1"}
+        })
+    }
+
+    #[tokio::test]
+    async fn the_last_runs_are_those_started_last_whatever_they_judge_by() {
+        let key = json!({"pk": {"S": "runs"}, "sk": {"S": "b"}});
+        let first = json!({"LastEvaluatedKey": key, "Items": [
+            listed("a", "live", "2026-03-02T06:00:00Z"), listed("b", "live", "2026-03-04T06:00:00Z"),
+        ]});
+        let second = json!({"Items": [listed("c-dry-run", "dry_run", "2026-03-03T06:00:00Z")]});
+        let client = answers([(200, first.to_string()), (200, second.to_string())]);
+        let runs = table(&client).await.last_runs(2).await.unwrap();
+        let ids: Vec<&str> = runs.iter().map(|run| run.run.run_id.as_str()).collect();
+        assert_eq!(ids, ["b", "c-dry-run"]);
+        assert_eq!((runs[1].run.mode, runs[1].accounts), (Mode::DryRun, 20));
+        let [query, next] = bodies(&client).try_into().unwrap();
+        assert_eq!(
+            query,
+            json!({
+                "TableName": "keynudge-ledger", "KeyConditionExpression": "pk = :pk",
+                "ExpressionAttributeValues": {":pk": {"S": "runs"}}, "ConsistentRead": true
+            })
+        );
+        assert_eq!(next["ExclusiveStartKey"], key);
+    }
+
+    #[tokio::test]
+    async fn what_a_run_came_to_is_read_per_account_and_what_is_not_known_is_left_out() {
+        let record = json!({
+            "pk": {"S": "run#a"}, "sk": {"S": "123456789012"}, "mode": {"S": "live"}, "UsersListed": {"N": "5000"},
+            "UsersForgotten": {"N": "7"}, "MailsSent": {"S": "many"}
+        });
+        let client = answers([(200, json!({"Items": [record]}).to_string())]);
+        let records = table(&client).await.records(&"a".parse().unwrap()).await.unwrap();
+        let counts = [(Metric::UsersListed, 5_000)].into();
+        assert_eq!(records, [AccountRecord { account_id: account(), counts }]);
+        assert_eq!(bodies(&client)[0]["ExpressionAttributeValues"], json!({":pk": {"S": "run#a"}}));
+    }
+
+    #[tokio::test]
+    async fn a_list_of_runs_that_cannot_be_read_is_told() {
+        let item = json!({"pk": {"S": "runs"}, "sk": {"S": "a"}});
+        let client = answers([(200, json!({"Items": [item]}).to_string())]);
+        let error = table(&client).await.last_runs(5).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "dynamodb:Query failed: unreadable entry (Operator)");
     }
 }

@@ -15,6 +15,8 @@
 //! * [`check`]: one user, looked at: what is stale, and what is to be done about it
 //! * [`tags`]: an IAM user's tags
 //! * [`ledger`]: who was told when, and who is telling them now: nobody is forgotten, nobody told twice
+//! * [`counting`]: what is counted, and under which names
+//! * [`reckoning`]: what a run came to: sums that add up, and by how much they may be off
 //! * [`retry`]: when what failed is tried again, and when it is given up
 //! * [`messages`]: what travels on the queues
 //! * [`mail`]: what a reminder says
@@ -26,6 +28,7 @@ pub mod accounts;
 pub mod audience;
 pub mod check;
 pub mod contact;
+pub mod counting;
 pub mod credential_report;
 pub mod exemption;
 pub mod failure;
@@ -37,5 +40,6 @@ pub mod listing;
 pub mod mail;
 pub mod messages;
 pub mod ports;
+pub mod reckoning;
 pub mod retry;
 pub mod tags;

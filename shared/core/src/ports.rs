@@ -11,11 +11,14 @@ use serde::Serialize;
 
 use crate::accounts::Account;
 use crate::failure::CallFailed;
-use crate::ids::{AccessKeyId, AccountId, AccountName, ClaimId, EmailAddress, UnitId, UserId, UserName};
+use crate::ids::{
+    AccessKeyId, AccountId, AccountName, ClaimId, EmailAddress, RunId, UnitId, UserId, UserName,
+};
 use crate::keys::{AccessKey, LastUsed};
 use crate::ledger::Entry;
 use crate::mail::Mail;
 use crate::messages::{Message, Run, User};
+use crate::reckoning::{AccountRecord, StartedRun};
 use crate::tags::Tags;
 
 /// A user as the list of an account's users shows them.
@@ -254,6 +257,16 @@ pub trait RunRecords {
 
     /// Adds `counts`. A repetition counts twice.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;
+}
+
+/// Tells what runs there were, and what they came to.
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait RunLog {
+    /// The last runs that were started, the newest first; at most so many.
+    async fn last_runs(&self, limit: usize) -> Result<Vec<StartedRun>, CallFailed>;
+
+    /// What a run came to so far, per account; nothing yet, or any more, for a run that is not there.
+    async fn records(&self, run_id: &RunId) -> Result<Vec<AccountRecord>, CallFailed>;
 }
 
 /// Tells how much mail may be sent.

@@ -74,6 +74,16 @@ impl Kind {
         }
     }
 
+    /// Where a run's record notes how often records of this kind had to be repeated, and how often that was because they were
+    /// given back. A scan sets what it counts, and SES's events are in no run's record.
+    fn repetitions(self) -> Option<(Metric, Metric)> {
+        match self {
+            Self::Checks => Some((Metric::ChecksRepeated, Metric::ChecksReturned)),
+            Self::Findings => Some((Metric::FindingsRepeated, Metric::FindingsReturned)),
+            Self::Scans | Self::Events => None,
+        }
+    }
+
     fn given_up(self) -> Metric {
         match self {
             Self::Scans => Metric::ScansGivenUp,
@@ -335,9 +345,7 @@ async fn conclude<T>(
     let now = (source.clock)();
     let (reason, wait_for) = match result {
         Ok(_) => {
-            if envelope.attempts > 1 {
-                envelope.count(source.kind.redelivered(), metrics);
-            }
+            envelope.count_redelivery(source.kind, metrics);
             return None;
         }
         Err(Failure::GiveBack(reason, wait_for))
@@ -350,6 +358,7 @@ async fn conclude<T>(
             match deadline.within(TIME_TO_ANSWER * 3 / 8, source.dead_letters.put(&letter)).await {
                 Some(Ok(())) => {
                     envelope.count(source.kind.given_up(), metrics);
+                    envelope.count_redelivery(source.kind, metrics);
                     envelope.log("given_up", &reason);
                     return None;
                 }
@@ -367,6 +376,7 @@ async fn conclude<T>(
         (Metric::RecordsPostponed, "postponed")
     };
     envelope.count(metric, metrics);
+    envelope.note_return(source.kind, metrics);
     envelope.log(outcome, &reason);
     Some(envelope.message_id)
 }
@@ -425,6 +435,24 @@ impl Envelope {
         match &self.about {
             Some(about) => metrics.count_in(&about.run, &about.account, metric),
             None => metrics.count(metric),
+        }
+    }
+
+    /// Counts a record that was delivered before and comes to its end now.
+    fn count_redelivery(&self, kind: Kind, metrics: &Metrics) {
+        if self.attempts < 2 {
+            return;
+        }
+        self.count(kind.redelivered(), metrics);
+        if let (Some((repeated, _)), Some(about)) = (kind.repetitions(), &self.about) {
+            metrics.note_in(&about.run, &about.account, repeated, (self.attempts - 1).into());
+        }
+    }
+
+    /// Notes that this delivery has counted nothing, and will be repeated.
+    fn note_return(&self, kind: Kind, metrics: &Metrics) {
+        if let (Some((_, returned)), Some(about)) = (kind.repetitions(), &self.about) {
+            metrics.note_in(&about.run, &about.account, returned, 1);
         }
     }
 

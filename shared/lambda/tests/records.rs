@@ -262,7 +262,24 @@ async fn the_runs_record_tells_what_was_given_up_and_what_may_be_counted_twice()
     })
     .await;
     assert_eq!(source.run_records.get(&run(), "ChecksGivenUp"), 2);
-    assert_eq!((metrics.get(Metric::ChecksRedelivered), metrics.get(Metric::ChecksGivenUp)), (1, 3));
+    assert_eq!((metrics.get(Metric::ChecksRedelivered), metrics.get(Metric::ChecksGivenUp)), (4, 3));
+}
+
+/// Otherwise a run whose users all wait for their account's turn would seem to have counted each of them twice.
+#[tokio::test]
+async fn the_runs_record_tells_repetitions_of_what_was_given_back_from_those_of_what_vanished() {
+    let source = source();
+    let noted = |name| source.run_records.get(&run(), name);
+    let (_, metrics) = respond(event(&[scan(ACCOUNT)]), &source, async |_| Err(records::out_of_time())).await;
+    assert_eq!((noted("ChecksReturned"), noted("ChecksRepeated")), (1, 0));
+    assert_eq!(
+        metrics.get(Metric::ChecksReturned),
+        0,
+        "a metric has its price, and nobody would look at this one"
+    );
+    // The records of tests are delivered for the third time.
+    respond(event(&[scan(ACCOUNT)]), &source, async |_| Ok(())).await;
+    assert_eq!((noted("ChecksReturned"), noted("ChecksRepeated")), (1, 2));
 }
 
 #[tokio::test]

@@ -1,0 +1,494 @@
+//! Sums of counts as functions make them: by hand, and by a pipeline in which everything goes wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn record(account: u64, counts: &[(Metric, u64)]) -> AccountRecord {
+    let account_id = format!("{account:012}").parse().unwrap();
+    AccountRecord { account_id, counts: counts.iter().copied().collect() }
+}
+
+/// A scan of 1,000 users of whom 860 are checked.
+const SCANNED: [(Metric, u64); 6] = [
+    (Metric::ScansCompleted, 1),
+    (Metric::UsersListed, 1_000),
+    (Metric::UsersSkippedNeverSignedIn, 90),
+    (Metric::UsersSkippedTooYoung, 50),
+    (Metric::UsersEnqueued, 860),
+    (Metric::ChecksSent, 860),
+];
+
+fn scanned_and(more: &[(Metric, u64)]) -> AccountRecord {
+    record(1, &[&SCANNED[..], more].concat())
+}
+
+fn summary(record: &AccountRecord) -> Summary {
+    Summary::of(Some(1), std::slice::from_ref(record), Some(Queued::default()))
+}
+
+#[test]
+fn a_run_that_went_well_adds_up_and_is_done() {
+    let summary = summary(&scanned_and(&[
+        (Metric::UsersChecked, 860),
+        (Metric::StaleOwners, 100),
+        (Metric::MailsSent, 70),
+        (Metric::MailsNotDue, 20),
+        (Metric::Exempt, 6),
+        (Metric::WithoutContact, 4),
+    ]));
+    assert_eq!(summary.state, State::Done);
+    assert_eq!(
+        summary.users,
+        Users { listed: 1_000, never_signed_in: 90, too_young: 50, enqueued: 860, ..Users::default() }
+    );
+    assert_eq!(summary.checks, Checks { enqueued: 860, checked: 860, ..Checks::default() });
+    let owners =
+        Owners { stale: 100, mailed: 70, not_due: 20, exempt: 6, without_contact: 4, ..Owners::default() };
+    assert_eq!(summary.owners, owners);
+}
+
+#[test]
+fn what_is_missing_waits_unless_it_is_dead() {
+    let record = scanned_and(&[
+        (Metric::UsersChecked, 850),
+        (Metric::UsersDenied, 5),
+        (Metric::ChecksGivenUp, 2),
+        (Metric::StaleOwners, 10),
+        (Metric::MailsSent, 6),
+        (Metric::FindingsGivenUp, 1),
+    ]);
+    let queued = Queued { users: 3, findings: 3, accounts: 0 };
+    let summary = Summary::of(Some(1), &[record], Some(queued));
+    let Checks { checked, denied, dead, waiting, .. } = summary.checks;
+    assert_eq!((checked, denied, dead, waiting), (850, 5, 2, 3));
+    assert_eq!((summary.owners.failed, summary.owners.waiting), (1, 3));
+    assert_eq!((summary.state, summary.failed(), summary.waiting()), (State::UnderWay, 3, 6));
+}
+
+#[test]
+fn what_waits_in_no_queue_is_missing() {
+    let record = scanned_and(&[(Metric::UsersChecked, 859)]);
+    assert_eq!(summary(&record).state, State::Missing);
+    assert_eq!(Summary::of(Some(1), &[record], None).state, State::UnderWay, "nobody has looked");
+}
+
+#[test]
+fn accounts_wait_until_they_are_scanned_denied_or_given_up() {
+    let denied = (Metric::AccountsDenied, 1);
+    let records = [
+        record(1, &SCANNED),
+        record(2, &[denied]),
+        // It let us in at first, and not any more when its users were checked.
+        record(3, &[&SCANNED[..], &[denied, (Metric::UsersDenied, 860)]].concat()),
+        record(4, &[(Metric::ScansGivenUp, 1)]),
+        // Given up, replayed, and scanned.
+        record(5, &[&SCANNED[..], &[(Metric::ScansGivenUp, 1)]].concat()),
+        record(6, &[(Metric::ChecksSent, 1_000)]),
+    ];
+    let summary = Summary::of(Some(8), &records, None);
+    let Accounts { total, scanned, denied, dead, waiting, denied_ids } = summary.accounts;
+    assert_eq!((total, scanned, denied, dead, waiting), (8, 2, 2, 1, 3));
+    let ids: Vec<&str> = denied_ids.iter().map(AccountId::as_str).collect();
+    assert_eq!(ids, ["000000000002", "000000000003"]);
+    assert_eq!(Summary::of(None, &records, None).accounts.total, 6, "those that are known of");
+}
+
+#[test]
+fn checks_of_a_scan_that_is_not_complete_are_ahead_of_it() {
+    let one = |counts: &[(Metric, u64)]| Summary::of(Some(1), &[record(1, counts)], None).checks;
+    let checks = one(&[(Metric::ChecksSent, 1_000), (Metric::UsersChecked, 400)]);
+    assert_eq!((checks.ahead, checks.waiting, checks.excess), (1_000, 600, 0));
+    let checks = one(&[(Metric::UsersChecked, 400)]);
+    assert_eq!((checks.ahead, checks.waiting, checks.excess), (400, 0, 0));
+}
+
+#[test]
+fn checks_of_a_scan_that_was_done_twice_are_told_apart() {
+    let record = scanned_and(&[(Metric::ChecksSent, 1_720), (Metric::UsersChecked, 1_000)]);
+    let checks = summary(&record).checks;
+    assert_eq!((checks.enqueued, checks.again, checks.waiting), (860, 860, 720));
+}
+
+#[test]
+fn who_was_given_back_was_not_counted_and_who_vanished_may_have_been() {
+    let margin = |repeated, returned| {
+        let record = scanned_and(&[
+            (Metric::UsersChecked, 860),
+            (Metric::ChecksRepeated, repeated),
+            (Metric::ChecksReturned, returned),
+        ]);
+        let summary = summary(&record);
+        (summary.state, summary.checks.margin)
+    };
+    assert_eq!(margin(300, 300), (State::Done, 0));
+    assert_eq!(margin(303, 300), (State::Inexact, 3));
+    assert_eq!(margin(300, 310), (State::Done, 0), "ten of them have not come to an end");
+}
+
+#[test]
+fn too_much_is_told_and_nobody_waits_less_than_not_at_all() {
+    let summary = summary(&scanned_and(&[
+        (Metric::UsersChecked, 863),
+        (Metric::StaleOwners, 5),
+        (Metric::MailsSent, 6),
+    ]));
+    assert_eq!((summary.checks.waiting, summary.checks.excess, summary.checks.margin), (0, 3, 3));
+    assert_eq!((summary.owners.waiting, summary.owners.excess), (0, 1));
+    assert_eq!(summary.state, State::Inexact);
+}
+
+#[test]
+fn a_letter_that_was_replayed_and_done_is_no_longer_dead() {
+    let record = |checked| scanned_and(&[(Metric::UsersChecked, checked), (Metric::ChecksGivenUp, 2)]);
+    assert_eq!(summary(&record(858)).checks.dead, 2);
+    assert_eq!(summary(&record(859)).checks.dead, 1);
+    assert_eq!((summary(&record(860)).checks.dead, summary(&record(860)).checks.excess), (0, 0));
+}
+
+#[test]
+fn mails_whose_answer_was_lost_leave_their_number_open() {
+    let record = scanned_and(&[
+        (Metric::UsersChecked, 860),
+        (Metric::StaleOwners, 5),
+        (Metric::MailsSent, 4),
+        (Metric::MailsNotDue, 1),
+        (Metric::MailsOutcomeUnknown, 1),
+    ]);
+    assert_eq!(summary(&record).owners.margin, 1);
+}
+
+/// What a message asks for.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    Scan,
+    Check { user: usize, id: usize },
+    Finding { user: usize },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    job: Job,
+    attempts: u32,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Done,
+    /// Done and counted, and SQS did not hear of it.
+    AnswerLost,
+    GivenBack,
+    /// The function died before it did anything.
+    Vanished,
+    /// The function died when it had done everything, and had counted nothing.
+    VanishedDone,
+    GivenUp,
+    /// SES took the mail, and its answer was lost.
+    OutcomeUnknown,
+}
+
+/// One account's pipeline, with what it counts and what is true.
+struct World {
+    users: usize,
+    counts: BTreeMap<Metric, u64>,
+    queue: Vec<Message>,
+    letters: Vec<Job>,
+    checks: usize,
+    checked: BTreeSet<usize>,
+    found_stale: BTreeSet<usize>,
+    stale_users: BTreeSet<usize>,
+    told: BTreeSet<usize>,
+    concluded: BTreeSet<usize>,
+}
+
+impl World {
+    fn with(users: usize) -> Self {
+        Self {
+            users,
+            counts: BTreeMap::new(),
+            queue: vec![Message { job: Job::Scan, attempts: 1 }],
+            letters: vec![],
+            checks: 0,
+            checked: BTreeSet::new(),
+            found_stale: BTreeSet::new(),
+            stale_users: BTreeSet::new(),
+            told: BTreeSet::new(),
+            concluded: BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, metric: Metric, n: usize) {
+        *self.counts.entry(metric).or_default() += n as u64;
+    }
+
+    fn set(&mut self, metric: Metric, n: usize) {
+        self.counts.insert(metric, n as u64);
+    }
+
+    fn send_check(&mut self, user: usize) {
+        self.queue.push(Message { job: Job::Check { user, id: self.checks }, attempts: 1 });
+        self.checks += 1;
+    }
+
+    fn send_finding(&mut self, user: usize) {
+        self.queue.push(Message { job: Job::Finding { user }, attempts: 1 });
+    }
+
+    /// Delivers the message at `place`; a finding may be too old.
+    fn deliver(&mut self, place: usize, fate: Fate, is_old: bool) {
+        let message = self.queue.remove(place);
+        let does = matches!(fate, Fate::Done | Fate::AnswerLost | Fate::VanishedDone | Fate::OutcomeUnknown);
+        let counts = matches!(fate, Fate::Done | Fate::AnswerLost);
+        match message.job {
+            Job::Scan => self.scan(does, counts, fate),
+            Job::Check { user, id } if does => self.check(user, id, counts),
+            Job::Finding { user } if does => self.tell(user, counts, is_old, fate),
+            _ => {}
+        }
+        let [redelivered, repeated, returned, given_up] = match message.job {
+            Job::Scan => {
+                // What is noted of scans is of no importance, and so is what stands in for it here.
+                let other = Metric::RecordsPostponed;
+                [Metric::ScansRedelivered, other, other, Metric::ScansGivenUp]
+            }
+            Job::Check { .. } => [
+                Metric::ChecksRedelivered,
+                Metric::ChecksRepeated,
+                Metric::ChecksReturned,
+                Metric::ChecksGivenUp,
+            ],
+            Job::Finding { .. } => [
+                Metric::FindingsRedelivered,
+                Metric::FindingsRepeated,
+                Metric::FindingsReturned,
+                Metric::FindingsGivenUp,
+            ],
+        };
+        if (counts || fate == Fate::GivenUp) && message.attempts > 1 {
+            self.add(redelivered, 1);
+            self.add(repeated, message.attempts as usize - 1);
+        }
+        if matches!(fate, Fate::GivenBack | Fate::OutcomeUnknown) {
+            self.add(returned, 1);
+        }
+        match fate {
+            Fate::Done => {}
+            Fate::GivenUp => {
+                self.add(given_up, 1);
+                self.letters.push(message.job);
+            }
+            _ => self.queue.push(Message { attempts: message.attempts + 1, ..message }),
+        }
+    }
+
+    fn scan(&mut self, does: bool, counts: bool, fate: Fate) {
+        let sent = match fate {
+            _ if does => self.users,
+            Fate::GivenBack => self.users / 2,
+            _ => 0,
+        };
+        (0..sent).for_each(|user| self.send_check(user));
+        if counts || fate == Fate::GivenBack {
+            self.add(Metric::ChecksSent, sent);
+        }
+        if counts {
+            self.set(Metric::UsersListed, self.users + 3);
+            self.set(Metric::UsersUnreadable, 1);
+            self.set(Metric::UsersSkippedTooYoung, 2);
+            self.set(Metric::UsersEnqueued, self.users);
+            self.set(Metric::ScansCompleted, 1);
+        }
+    }
+
+    /// Every third user is to be told, every third is exempt.
+    fn check(&mut self, user: usize, id: usize, counts: bool) {
+        if user.is_multiple_of(3) {
+            self.send_finding(user);
+        }
+        if !counts {
+            return;
+        }
+        self.checked.insert(id);
+        self.add(Metric::UsersChecked, 1);
+        if user % 3 < 2 {
+            self.found_stale.insert(id);
+            self.stale_users.insert(user);
+            self.add(Metric::StaleOwners, 1);
+        }
+        if user % 3 == 1 {
+            self.add(Metric::Exempt, 1);
+        }
+    }
+
+    fn tell(&mut self, user: usize, counts: bool, is_old: bool, fate: Fate) {
+        if fate == Fate::OutcomeUnknown {
+            if self.told.insert(user) {
+                self.add(Metric::MailsOutcomeUnknown, 1);
+            }
+            return;
+        }
+        let metric = if is_old {
+            self.send_check(user);
+            Metric::FindingsSentBack
+        } else if self.told.insert(user) {
+            Metric::MailsSent
+        } else {
+            Metric::MailsNotDue
+        };
+        if counts {
+            if !is_old {
+                self.concluded.insert(user);
+            }
+            self.add(metric, 1);
+        }
+    }
+
+    fn replay(&mut self, place: usize) {
+        let job = self.letters.remove(place);
+        self.queue.push(Message { job, attempts: 1 });
+    }
+
+    fn queued(&self) -> Queued {
+        let count =
+            |is: fn(&Job) -> bool| self.queue.iter().filter(|message| is(&message.job)).count() as u64;
+        Queued {
+            accounts: count(|job| matches!(job, Job::Scan)),
+            users: count(|job| matches!(job, Job::Check { .. })),
+            findings: count(|job| matches!(job, Job::Finding { .. })),
+        }
+    }
+
+    fn summary(&self, queued: Option<Queued>) -> Summary {
+        let counts: Vec<_> = self.counts.iter().map(|(metric, n)| (*metric, *n)).collect();
+        Summary::of(Some(1), &[record(1, &counts)], queued)
+    }
+
+    /// Owners who were found stale, and of whom nothing is left but dead letters.
+    fn failed(&self) -> u64 {
+        let dead = self.letters.iter().filter_map(|job| match job {
+            Job::Finding { user } => Some(*user),
+            _ => None,
+        });
+        let dead: BTreeSet<usize> = dead.collect();
+        dead.intersection(&self.stale_users).filter(|user| !self.concluded.contains(user)).count() as u64
+    }
+
+    fn dead(&self, is: impl Fn(&Job) -> bool) -> u64 {
+        self.letters.iter().filter(|job| is(job)).count() as u64
+    }
+}
+
+fn assert_adds_up(summary: &Summary) {
+    let Accounts { total, scanned, denied, dead, waiting, .. } = &summary.accounts;
+    assert_eq!(*total, scanned + denied + dead + waiting);
+    let users = &summary.users;
+    let skipped =
+        users.never_signed_in + users.outside_path + users.too_young + users.no_active_key + users.no_old_key;
+    assert_eq!(users.listed, users.unreadable + skipped + users.enqueued);
+    let checks = &summary.checks;
+    assert_eq!(checks.to_do() + checks.excess, checks.checked + checks.denied + checks.dead + checks.waiting);
+    let owners = &summary.owners;
+    let parts = owners.mailed
+        + owners.would_be_mailed
+        + owners.not_due
+        + owners.without_contact
+        + owners.exempt
+        + owners.not_tagged
+        + owners.sent_back
+        + owners.failed
+        + owners.waiting;
+    assert_eq!(owners.stale + owners.excess, parts);
+}
+
+/// Every number is as near to the truth as its margin says.
+fn assert_within_margins(world: &World, summary: &Summary) {
+    let Summary { checks, owners, .. } = summary;
+    for (name, told, is, margin) in [
+        ("to do", checks.to_do(), world.checks as u64, checks.margin),
+        ("checked", checks.checked, world.checked.len() as u64, checks.margin),
+        (
+            "dead",
+            checks.dead,
+            world.dead(|job| matches!(job, Job::Check { id, .. } if !world.checked.contains(id))),
+            checks.margin,
+        ),
+        ("waiting", checks.waiting, 0, checks.margin),
+        ("found stale", owners.stale, world.found_stale.len() as u64, owners.margin),
+        // Of those who are sent back, some are found stale once more.
+        ("stale", owners.stale, world.stale_users.len() as u64, owners.margin + owners.sent_back),
+        ("mailed", owners.mailed, world.told.len() as u64, owners.margin),
+        ("failed", owners.failed, world.failed(), owners.margin),
+        ("not mailed yet", owners.waiting, 0, owners.margin),
+    ] {
+        assert!(told.abs_diff(is) <= margin, "{name}: {told} ± {margin} are {is}: {summary:?}");
+    }
+}
+
+fn fates() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        8 => Just(Fate::Done),
+        2 => Just(Fate::GivenBack),
+        1 => Just(Fate::AnswerLost),
+        1 => Just(Fate::Vanished),
+        1 => Just(Fate::VanishedDone),
+        1 => Just(Fate::GivenUp),
+        1 => Just(Fate::OutcomeUnknown),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_goes_wrong_the_numbers_add_up_and_are_within_their_margins(
+        users in 0_usize..7,
+        steps in prop::collection::vec((any::<prop::sample::Index>(), fates(), any::<u8>()), 0..60),
+    ) {
+        let mut world = World::with(users);
+        for (place, fate, dice) in steps {
+            match (world.queue.len(), world.letters.len()) {
+                (_, letters) if letters > 0 && dice.is_multiple_of(4) => world.replay(place.index(letters)),
+                (0, _) => break,
+                (messages, _) => world.deliver(place.index(messages), fate, dice % 8 == 1),
+            }
+            assert_adds_up(&world.summary(Some(world.queued())));
+            assert_adds_up(&world.summary(None));
+        }
+        while !world.queue.is_empty() {
+            world.deliver(0, Fate::Done, false);
+        }
+        for queued in [Some(Queued::default()), None] {
+            let summary = world.summary(queued);
+            assert_adds_up(&summary);
+            if summary.accounts.scanned == 1 {
+                assert_within_margins(&world, &summary);
+            }
+        }
+    }
+
+    /// What is given back, however often, makes no number doubtful once it is done.
+    #[test]
+    fn a_run_in_which_nothing_vanished_is_exact(
+        users in 0_usize..7,
+        steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..60),
+    ) {
+        let mut world = World::with(users);
+        // Scanned at once: a scan that is done again has its users checked again.
+        world.deliver(0, Fate::Done, false);
+        for (place, is_done) in steps {
+            if world.queue.is_empty() {
+                break;
+            }
+            let place = place.index(world.queue.len());
+            world.deliver(place, if is_done { Fate::Done } else { Fate::GivenBack }, false);
+        }
+        while !world.queue.is_empty() {
+            world.deliver(0, Fate::Done, false);
+        }
+        let summary = world.summary(Some(Queued::default()));
+        prop_assert_eq!((summary.state, summary.checks.margin, summary.owners.margin), (State::Done, 0, 0));
+    }
+}
