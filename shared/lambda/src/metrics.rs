@@ -104,6 +104,8 @@ metrics! {
     MailsUnmarked,
     /// Claims whose outcome never became known and that were taken over: each may have been a mail too many.
     ClaimsTakenOver,
+    /// Mails in the built-in words because the organization's own templates cannot be used.
+    TemplatesUnusable,
     /// Findings too old to be mailed, whose users are checked again.
     FindingsSentBack,
     /// Events of SES.
