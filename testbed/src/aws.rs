@@ -112,6 +112,9 @@ pub const GET_SCHEDULE: RestOperation =
 /// Replaces a schedule: there is no partial update.
 pub const UPDATE_SCHEDULE: RestOperation =
     RestOperation { service: "scheduler", name: "UpdateSchedule", method: Method::PUT };
+/// SES: with `ProductionAccessEnabled`, whether an account is in its sandbox.
+pub const PUT_ACCOUNT_DETAILS: RestOperation =
+    RestOperation { service: "ses", name: "PutAccountDetails", method: Method::POST };
 /// Reads a function's configuration.
 pub const GET_FUNCTION_CONFIGURATION: RestOperation =
     RestOperation { service: "lambda", name: "GetFunctionConfiguration", method: Method::GET };

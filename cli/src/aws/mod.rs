@@ -2,6 +2,8 @@
 
 mod dead_letters;
 mod errors;
+mod owner;
+mod test_mail;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use aws_sdk_sqs::error::ProvideErrorMetadata;
 use clap::Args;
 
 use self::errors::{failed, message_of};
+pub(crate) use self::owner::advised;
 use crate::dlq::queues::Outputs;
 
 /// One attempt of a call, the second that a receive waits included.

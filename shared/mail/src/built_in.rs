@@ -3,6 +3,10 @@
 use keynudge_core::mail::{MailTemplates, Part, TemplateSources};
 
 /// The built-in templates.
+///
+/// # Panics
+///
+/// Never: `build.rs` has compiled them before.
 #[must_use]
 pub fn built_in() -> MailTemplates {
     let [subject, text, html] = Part::ALL.map(source);

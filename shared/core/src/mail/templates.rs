@@ -102,17 +102,13 @@ impl MailTemplates {
 
     /// Renders the mail that tells of `reminder`.
     pub fn render(&self, reminder: &Reminder) -> Result<Mail, TemplateError> {
-        self.mail(|part| self.part(part, reminder, TemplateError::discreet))
+        let [subject, text, html] = Part::ALL.map(|part| self.part(part, reminder, TemplateError::discreet));
+        Ok(Mail { subject: subject?, text: text?, html: html? })
     }
 
     /// Renders one part for a made-up reminder. The error may quote what was filled in, which is nobody's.
     pub fn try_out(&self, part: Part, made_up: &Reminder) -> Result<(), TemplateError> {
         self.part(part, made_up, TemplateError::detailed).map(drop)
-    }
-
-    fn mail(&self, render: impl Fn(Part) -> Result<String, TemplateError>) -> Result<Mail, TemplateError> {
-        let [subject, text, html] = Part::ALL.map(render);
-        Ok(Mail { subject: subject?, text: text?, html: html? })
     }
 
     fn part(
