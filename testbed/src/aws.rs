@@ -118,6 +118,12 @@ pub const PUT_ACCOUNT_DETAILS: RestOperation =
 /// Reads a function's configuration.
 pub const GET_FUNCTION_CONFIGURATION: RestOperation =
     RestOperation { service: "lambda", name: "GetFunctionConfiguration", method: Method::GET };
+/// Gives a function other settings.
+pub const UPDATE_FUNCTION_CONFIGURATION: RestOperation =
+    RestOperation { service: "lambda", name: "UpdateFunctionConfiguration", method: Method::PUT };
+/// Makes a version of a layer.
+pub const PUBLISH_LAYER_VERSION: RestOperation =
+    RestOperation { service: "lambda", name: "PublishLayerVersion", method: Method::POST };
 /// Has a function do its work, and waits for its answer.
 pub const INVOKE: RestOperation = RestOperation { service: "lambda", name: "Invoke", method: Method::POST };
 /// Lists what feeds functions.
