@@ -1,6 +1,6 @@
-//! The mail's templates: the built-in ones ([`built_in`]), and an organization's own in their place ([`Templates`]).
+//! The mail's templates: the built-in ones ([`built_in()`]), and an organization's own in their place ([`Templates`]).
 //!
-//! Own templates are tried out on made-up reminders of every kind ([`made_up`]) before one is mailed. Whatever is wrong with
+//! Own templates are tried out on made-up reminders of every kind ([`made_up()`]) before one is mailed. Whatever is wrong with
 //! them, a mail is written: by the built-in ones.
 
 mod built_in;

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 
 use chrono::NaiveDate;
-use chrono::format::{Item, StrftimeItems};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{
@@ -218,12 +217,10 @@ fn pluralize(count: u64, singular: Option<&str>, plural: Option<&str>) -> String
 fn date(day: &str, format: Option<&str>) -> Result<String, Error> {
     let wrong = |detail| Error::new(ErrorKind::InvalidOperation, detail);
     let day: NaiveDate = day.parse().map_err(|_| wrong("date: this is no date"))?;
-    let items: Vec<Item<'_>> = StrftimeItems::new(format.unwrap_or(PLAIN_DATE)).collect();
     let mut words = String::new();
     // Neither an unknown letter nor one that stands for a time of day can be written.
-    if items.contains(&Item::Error) || write!(words, "{}", day.format_with_items(items.iter())).is_err() {
-        return Err(wrong("date: the format does not say how to write a day"));
-    }
+    write!(words, "{}", day.format(format.unwrap_or(PLAIN_DATE)))
+        .map_err(|_| wrong("date: the format does not say how to write a day"))?;
     Ok(words)
 }
 
