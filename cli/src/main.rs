@@ -39,7 +39,7 @@ enum Command {
     /// Tell whose keys are too old, and who would be told, without deploying anything
     Scan(scan::Scan),
     /// Show the mail that an owner would get
-    Preview(preview::Preview),
+    Preview(Box<preview::Preview>),
     /// Check what a deployment needs, and whether it has it
     Doctor(doctor::Doctor),
     /// Start a run now, and follow it

@@ -112,9 +112,18 @@ pub const GET_SCHEDULE: RestOperation =
 /// Replaces a schedule: there is no partial update.
 pub const UPDATE_SCHEDULE: RestOperation =
     RestOperation { service: "scheduler", name: "UpdateSchedule", method: Method::PUT };
+/// SES: with `ProductionAccessEnabled`, whether an account is in its sandbox.
+pub const PUT_ACCOUNT_DETAILS: RestOperation =
+    RestOperation { service: "ses", name: "PutAccountDetails", method: Method::POST };
 /// Reads a function's configuration.
 pub const GET_FUNCTION_CONFIGURATION: RestOperation =
     RestOperation { service: "lambda", name: "GetFunctionConfiguration", method: Method::GET };
+/// Gives a function other settings.
+pub const UPDATE_FUNCTION_CONFIGURATION: RestOperation =
+    RestOperation { service: "lambda", name: "UpdateFunctionConfiguration", method: Method::PUT };
+/// Makes a version of a layer.
+pub const PUBLISH_LAYER_VERSION: RestOperation =
+    RestOperation { service: "lambda", name: "PublishLayerVersion", method: Method::POST };
 /// Has a function do its work, and waits for its answer.
 pub const INVOKE: RestOperation = RestOperation { service: "lambda", name: "Invoke", method: Method::POST };
 /// Lists what feeds functions.

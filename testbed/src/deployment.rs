@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::aws::{
     CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, INVOKE, LIST_EVENT_SOURCE_MAPPINGS,
-    SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_SCHEDULE,
+    SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_FUNCTION_CONFIGURATION, UPDATE_SCHEDULE,
 };
 use crate::functions::{Function, Packages};
 use crate::population::DOMAIN;
@@ -280,6 +280,19 @@ impl Deployment {
         let mut configuration = self.configuration(function).await?;
         serde_json::from_value(configuration["Environment"]["Variables"].take())
             .map_err(|error| template_problem(format!("{}'s variables: {error}", function.logical_id())))
+    }
+
+    /// Gives a function an environment variable beside those of the template.
+    ///
+    /// # Errors
+    ///
+    /// What [`variables`](Self::variables) may return, and whatever the call to Lambda answers.
+    pub async fn set_variable(&self, function: Function, name: &str, value: &str) -> Result<()> {
+        let mut variables = self.variables(function).await?;
+        variables.insert(name.to_owned(), value.to_owned());
+        let path = format!("{}/configuration", self.function_path(function));
+        let configuration = json!({ "Environment": { "Variables": variables } });
+        self.aws.rest(UPDATE_FUNCTION_CONFIGURATION, &path, Some(&configuration)).await.map(drop)
     }
 
     /// The memory the template gives a function, in MB.

@@ -4,6 +4,8 @@ mod dead_letters;
 mod errors;
 pub(crate) mod iam;
 pub(crate) mod runs;
+mod owner;
+mod test_mail;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use aws_sdk_sqs::error::ProvideErrorMetadata;
 use clap::Args;
 
 use self::errors::{failed, message_of};
+pub(crate) use self::owner::advised;
 use crate::dlq::queues::Outputs;
 
 /// One attempt of a call, the second that a receive waits included.

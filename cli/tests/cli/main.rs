@@ -4,4 +4,5 @@
 
 mod dlq;
 mod runs;
+mod preview;
 mod support;

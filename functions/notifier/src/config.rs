@@ -1,12 +1,13 @@
 //! The notifier's settings.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use keynudge_aws::ses::Sending;
 use keynudge_core::accounts::Scope;
 use keynudge_core::contact::AllowedDomains;
-use keynudge_core::ids::EmailAddress;
 use keynudge_core::ledger::LedgerRules;
 use keynudge_core::mail::ReminderSettings;
 use keynudge_core::retry::RetryPolicy;
@@ -24,9 +25,9 @@ pub(crate) struct Config {
     pub(crate) retry: RetryPolicy,
     /// How many notifiers share SES's rate and quota.
     pub(crate) instances: NonZeroU32,
-    pub(crate) ses_region: Option<String>,
-    pub(crate) configuration_set: Option<String>,
-    pub(crate) sender: EmailAddress,
+    pub(crate) sending: Sending,
+    /// Where an organization's own templates are.
+    pub(crate) templates: Option<PathBuf>,
     pub(crate) rules: Rules,
 }
 
@@ -54,9 +55,13 @@ impl Config {
             ledger_table: vars.required("LEDGER_TABLE")?,
             retry: vars.retry_policy()?,
             instances: vars.required("NOTIFIER_CONCURRENCY")?,
-            ses_region: vars.optional("SES_REGION")?,
-            configuration_set: vars.optional("CONFIGURATION_SET")?,
-            sender: vars.sender()?,
+            sending: Sending {
+                region: vars.optional("SES_REGION")?,
+                sender: vars.sender()?,
+                reply_to: vars.optional("REPLY_TO")?,
+                configuration_set: vars.optional("CONFIGURATION_SET")?,
+            },
+            templates: vars.optional("TEMPLATES_DIR")?,
             rules: Rules {
                 scope: vars.scope()?,
                 allowed_domains: vars.allowed_domains()?,
@@ -64,6 +69,8 @@ impl Config {
                     alert_after_days: vars.alert_after_days()?,
                     remind_every_days,
                     support_contact: vars.optional("SUPPORT_CONTACT")?,
+                    organization_name: vars.optional("ORGANIZATION_NAME")?,
+                    policy_link: vars.optional("POLICY_LINK")?,
                     redirect_all_to: vars.optional("REDIRECT_ALL_TO")?,
                 },
                 ledger: LedgerRules {
@@ -87,7 +94,7 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 24] = [
+    const ALL: [(&str, &str); 28] = [
         ("DEPLOYMENT", "keys"),
         ("FINDINGS_DEAD_LETTER_QUEUE_URL", "https://sqs/findings-dead"),
         ("SENDER", "keys@example.com"),
@@ -111,6 +118,10 @@ mod tests {
         ("ALLOWED_DOMAINS", "example.org"),
         ("REDIRECT_ALL_TO", "pilot@example.net"),
         ("SUPPORT_CONTACT", "#cloud-help"),
+        ("REPLY_TO", "help@example.com"),
+        ("ORGANIZATION_NAME", "Example Corp"),
+        ("POLICY_LINK", "https://example.com/keys"),
+        ("TEMPLATES_DIR", "/opt/keynudge"),
         ("ALLOW_AS_OF", "true"),
     ];
 
@@ -122,7 +133,10 @@ mod tests {
     #[test]
     fn every_setting_arrives_where_it_belongs() {
         let config = config_with("", "").unwrap();
-        assert_eq!((config.deployment.as_str(), config.sender.as_str()), ("keys", "keys@example.com"));
+        assert_eq!(
+            (config.deployment.as_str(), config.sending.sender.as_str()),
+            ("keys", "keys@example.com")
+        );
         assert_eq!(config.findings_dead_letter_queue_url, "https://sqs/findings-dead");
         assert_eq!(
             (config.findings_queue_url.as_str(), config.users_queue_url.as_str()),
@@ -138,12 +152,16 @@ mod tests {
             (ledger.unknown_lease.num_minutes(), config.rules.ses_attempt_timeout.as_secs()),
             (15, 10)
         );
-        assert_eq!(config.ses_region.as_deref(), Some("eu-west-1"));
-        assert_eq!(config.configuration_set.as_deref(), Some("keynudge"));
+        assert_eq!(config.sending.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(config.sending.configuration_set.as_deref(), Some("keynudge"));
+        assert_eq!(config.sending.reply_to.unwrap().as_str(), "help@example.com");
+        assert_eq!(config.templates.unwrap().to_str(), Some("/opt/keynudge"));
         let reminder = config.rules.reminder;
         assert_eq!((reminder.alert_after_days.get(), reminder.remind_every_days.get()), (90, 7));
         assert_eq!(reminder.redirect_all_to.unwrap().as_str(), "pilot@example.net");
         assert_eq!(reminder.support_contact.unwrap().as_str(), "#cloud-help");
+        assert_eq!(reminder.organization_name.unwrap().as_str(), "Example Corp");
+        assert_eq!(reminder.policy_link.unwrap().as_str(), "https://example.com/keys");
         assert!(config.rules.allowed_domains.allow(&"jane@example.org".parse().unwrap()));
         assert_eq!(config.rules.as_of, AsOfRule::Any);
     }

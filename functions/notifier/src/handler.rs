@@ -10,7 +10,7 @@ use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::feedback::MailTaken;
 use keynudge_core::ids::ClaimId;
 use keynudge_core::ledger::{Answer, Delivery, Entry, Notice, Outcome, Step};
-use keynudge_core::mail::{Mail, MailTemplates, Reminder};
+use keynudge_core::mail::{Mail, Reminder};
 use keynudge_core::messages::{CheckUser, Mode, StaleKeys};
 use keynudge_core::ports::{
     Book, DeadLetters, Envelope, Ledger, Mailer, Outbox, Owner, Redelivery, RunRecords, SendQuotas,
@@ -21,6 +21,7 @@ use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::outgoing::send_all;
 use keynudge_lambda::records::{self, Failure, Reason, Source, TIME_TO_ANSWER};
+use keynudge_mail::Templates;
 use lambda_runtime::Error;
 use uuid::Uuid;
 
@@ -47,7 +48,7 @@ pub(crate) struct Notifier<M, D, U, E, L, R, C> {
     pub(crate) users: U,
     pub(crate) ses_events: E,
     pub(crate) source: Source<L, R, C>,
-    pub(crate) templates: MailTemplates,
+    pub(crate) templates: Templates,
     pub(crate) rules: Rules,
 }
 
@@ -92,10 +93,7 @@ where
             let detail = "recipient.to is outside ALLOWED_DOMAINS";
             return Err(Failure::GiveUp(Reason::new("recipient_not_allowed", detail)));
         }
-        let mail = self
-            .templates
-            .render(&Reminder::new(finding, &self.rules.reminder))
-            .map_err(|error| Failure::GiveUp(Reason::new("template_failed", error.to_string())))?;
+        let mail = self.render(finding, metrics)?;
         if finding.run.mode == Mode::DryRun {
             metrics.count_for(finding, Metric::MailsNotSentDryRun);
             records::log_outcome("not_sent_dry_run", finding);
@@ -106,6 +104,25 @@ where
         }
         let outcome = self.tell(finding, &mail, deadline, metrics).await;
         conclude(outcome, finding, metrics)
+    }
+
+    /// Writes the mail. Where the organization's own templates cannot, the built-in ones do: none is lost for its words.
+    fn render(&self, finding: &StaleKeys, metrics: &Metrics) -> Result<Mail, Failure> {
+        let rendered = self.templates.render(&Reminder::new(finding, &self.rules.reminder));
+        let rendered =
+            rendered.map_err(|error| Failure::GiveUp(Reason::new("template_failed", error.to_string())))?;
+        if rendered.is_fallback {
+            metrics.count_for(finding, Metric::TemplatesUnusable);
+        }
+        if let Some(problem) = rendered.problem {
+            tracing::error!(
+                account_id = finding.account_id.as_str(),
+                user_id = finding.user.id.as_str(),
+                %problem,
+                "the organization's templates cannot write this mail, and it is in the built-in words"
+            );
+        }
+        Ok(rendered.mail)
     }
 
     /// Nobody is told about a key that was rotated last week: an old finding is checked again.
@@ -253,13 +270,16 @@ fn conclude(outcome: Outcome, finding: &StaleKeys, metrics: &Metrics) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use chrono::{DateTime, TimeDelta, Utc};
     use keynudge_core::accounts::Scope;
     use keynudge_core::contact::{AllowedDomains, ContactSource, Recipient};
     use keynudge_core::keys::StaleKey;
     use keynudge_core::ledger::{Claim, LedgerRules};
-    use keynudge_core::mail::{ReminderSettings, TemplateSources};
+    use keynudge_core::mail::ReminderSettings;
     use keynudge_core::messages::Run;
     use keynudge_core::ports::SendQuota;
     use keynudge_lambda::vars::AsOfRule;
@@ -268,6 +288,7 @@ mod tests {
         MemoryRedelivery, MemoryRunRecords, event, given_back, no_time, now, plenty_of_time, run, source,
         user,
     };
+    use tempfile::TempDir;
 
     use crate::templates;
 
@@ -290,7 +311,7 @@ mod tests {
             users: MemoryQueue::default(),
             ses_events: MemoryQueue::default(),
             source: source(),
-            templates: templates::built_in(),
+            templates: Templates::built_in(),
             rules: Rules {
                 scope: Scope::new(ACCOUNT.parse().unwrap(), None, [].into(), [].into()).unwrap(),
                 allowed_domains: AllowedDomains::new(["example.com".parse().unwrap()]),
@@ -298,6 +319,8 @@ mod tests {
                     alert_after_days: 90.try_into().unwrap(),
                     remind_every_days,
                     support_contact: None,
+                    organization_name: None,
+                    policy_link: None,
                     redirect_all_to: None,
                 },
                 ledger: LedgerRules {
@@ -630,14 +653,69 @@ mod tests {
         assert_eq!(notifier.source.dead_letters.take()[0].reason, "unknown_account");
     }
 
+    /// A notifier whose organization has this subject.
+    fn with_subject(subject: &str) -> TestNotifier {
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("reminder.subject.txt"), subject).unwrap();
+        TestNotifier { templates: templates::load(Some(directory.path())), ..notifier() }
+    }
+
+    /// What the mails are called that were sent.
+    fn subjects(notifier: &TestNotifier) -> Vec<String> {
+        notifier.mailer.take().into_iter().map(|sent| sent.mail.subject).collect()
+    }
+
+    const BUILT_IN: &str = "1 AWS access key of jane in account 123456789012 is older than 90 days";
+
     #[tokio::test]
-    async fn a_template_that_fails_shows_in_a_dry_run() {
-        let mut notifier = notifier();
-        let broken = TemplateSources { subject: "{{ nothing.there }}", text: "", html: "" };
-        notifier.templates = MailTemplates::new(broken).unwrap();
-        let finding = body(&stale_keys("jane", Run::at(now(), Mode::DryRun)));
-        handle(&notifier, &[finding], &Metrics::default()).await;
-        assert_eq!(notifier.source.dead_letters.take()[0].reason, "template_failed");
+    async fn an_organization_s_own_words_are_used() {
+        let notifier = with_subject("Schlüssel von {{ user_name }}");
+        let metrics = Metrics::default();
+        handle(&notifier, &[finding("jane")], &metrics).await;
+        assert_eq!(subjects(&notifier), ["Schlüssel von jane"]);
+        assert_eq!((metrics.get(Metric::MailsSent), metrics.get(Metric::TemplatesUnusable)), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn broken_templates_cost_no_mail_and_are_counted() {
+        for broken in ["{% if %}", "{{ nothing.there }}", ""] {
+            let notifier = with_subject(broken);
+            let metrics = Metrics::default();
+            let response = handle(&notifier, &[finding("jane")], &metrics).await;
+            assert_eq!((given_back(&response).len(), notifier.source.dead_letters.take().len()), (0, 0));
+            assert_eq!(subjects(&notifier), [BUILT_IN], "{broken}");
+            assert_eq!((metrics.get(Metric::MailsSent), metrics.get(Metric::TemplatesUnusable)), (1, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_own_templates_cannot_write_is_in_the_built_in_words_and_no_other() {
+        let notifier = with_subject("{{ {\"jane.doe\": \"Jane\", \"joe\": \"Joe\"}[user_name] }}");
+        let metrics = Metrics::default();
+        handle(&notifier, &["joe", "jane"].map(finding), &metrics).await;
+        assert_eq!(subjects(&notifier), ["Joe", BUILT_IN]);
+        assert_eq!((metrics.get(Metric::MailsSent), metrics.get(Metric::TemplatesUnusable)), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn templates_that_are_not_where_they_should_be_cost_no_mail() {
+        let nowhere = Some(Path::new("/nowhere/keynudge"));
+        let notifier = TestNotifier { templates: templates::load(nowhere), ..notifier() };
+        let metrics = Metrics::default();
+        handle(&notifier, &[finding("jane")], &metrics).await;
+        assert_eq!(
+            (subjects(&notifier), metrics.get(Metric::TemplatesUnusable)),
+            (vec![BUILT_IN.to_owned()], 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn broken_templates_show_in_a_dry_run() {
+        let notifier = with_subject("{{ nothing.there }}");
+        let metrics = Metrics::default();
+        handle(&notifier, &[body(&stale_keys("jane", Run::at(now(), Mode::DryRun)))], &metrics).await;
+        let counted = (metrics.get(Metric::MailsNotSentDryRun), metrics.get(Metric::TemplatesUnusable));
+        assert_eq!(counted, (1, 1));
     }
 
     #[tokio::test]

@@ -29,13 +29,7 @@ async fn main() -> Result<(), Error> {
     let ledger = LedgerTable::new(&sdk, config.ledger_table);
     let attempt_timeout = config.rules.ses_attempt_timeout;
     let notifier = Notifier {
-        mailer: SesMailer::new(
-            &sdk,
-            config.ses_region,
-            config.sender,
-            config.configuration_set,
-            attempt_timeout,
-        ),
+        mailer: SesMailer::new(&sdk, config.sending, attempt_timeout),
         allowance: Allowance::new(config.instances, config.retry.operator_delay),
         ledger: ledger.clone(),
         users: sqs.outbox(config.users_queue_url),
@@ -48,7 +42,7 @@ async fn main() -> Result<(), Error> {
             retry: config.retry,
             clock: WALL,
         },
-        templates: templates::built_in(),
+        templates: templates::load(config.templates.as_deref()),
         rules: config.rules,
     };
     function::run(&config.deployment, async |event, deadline, metrics| {

@@ -18,7 +18,7 @@ use keynudge_core::ports::{AccountAliases, Book, Envelope, IamByAccount, Mailer,
 
 use crate::accounts::IamAccounts;
 use crate::replay::loader;
-use crate::ses::SesMailer;
+use crate::ses::{Sending, SesMailer};
 
 /// Long enough for a busy machine to accept a connection in half of it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -102,7 +102,8 @@ async fn send(endpoint: String) -> Result<(), CallFailed> {
 
 async fn mailer(loader: ConfigLoader) -> SesMailer {
     let sender = "keys@example.com".parse().unwrap();
-    SesMailer::new(&loader.load().await, None, sender, None, ATTEMPT_TIMEOUT)
+    let sending = Sending { region: None, sender, reply_to: None, configuration_set: None };
+    SesMailer::new(&loader.load().await, sending, ATTEMPT_TIMEOUT)
 }
 
 async fn send_with(loader: ConfigLoader) -> Result<(), CallFailed> {

@@ -6,7 +6,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ses::Client;
-use aws_sdk_ses::error::BuildError;
+use aws_sdk_ses::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_ses::operation::send_email::SendEmailError;
 use aws_sdk_ses::types::{Body, Content, Destination, Message, MessageTag};
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::EmailAddress;
@@ -17,6 +18,19 @@ use crate::failure::{call_failed, not_built, unrepeatable_call_failed};
 
 const SEND: &str = "ses:SendEmail";
 
+/// How mail is sent.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// The region of SES; `None` is that of the configuration.
+    pub region: Option<String>,
+    /// Who mails come from.
+    pub sender: EmailAddress,
+    /// Where an answer goes to that somebody writes; `None` is the sender.
+    pub reply_to: Option<EmailAddress>,
+    /// SES's configuration set.
+    pub configuration_set: Option<String>,
+}
+
 /// Sends through the SES of one region, as one sender.
 #[derive(Debug, Clone)]
 pub struct SesMailer {
@@ -25,22 +39,15 @@ pub struct SesMailer {
     once: Client,
     /// Repeats calls as every client does.
     repeating: Client,
-    sender: EmailAddress,
-    configuration_set: Option<String>,
+    sending: Sending,
 }
 
 impl SesMailer {
-    /// Mails from `sender` through the SES of `region`, or of `config`'s own, which has `attempt_timeout` to take one.
+    /// Mails as `sending` says; SES has `attempt_timeout` to take one.
     #[must_use]
-    pub fn new(
-        config: &SdkConfig,
-        region: Option<String>,
-        sender: EmailAddress,
-        configuration_set: Option<String>,
-        attempt_timeout: Duration,
-    ) -> Self {
+    pub fn new(config: &SdkConfig, sending: Sending, attempt_timeout: Duration) -> Self {
         let mut config = aws_sdk_ses::config::Builder::from(config);
-        if let Some(region) = region {
+        if let Some(region) = sending.region.clone() {
             config = config.region(Region::new(region));
         }
         let timeouts = TimeoutConfig::builder()
@@ -50,29 +57,49 @@ impl SesMailer {
             .operation_timeout(attempt_timeout)
             .build();
         let once = config.clone().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
-        Self {
-            once: Client::from_conf(once.build()),
-            repeating: Client::from_conf(config.build()),
-            sender,
-            configuration_set,
-        }
+        Self { once: Client::from_conf(once.build()), repeating: Client::from_conf(config.build()), sending }
     }
-}
 
-impl Mailer for SesMailer {
-    async fn send(&self, envelope: &Envelope<'_>, mail: &Mail) -> Result<(), CallFailed> {
-        let (message, tags) = parts(envelope, mail).map_err(|error| not_built(SEND, error))?;
+    /// Sends a mail that is nobody's reminder: without tags, so that whatever SES says of it concerns no owner.
+    pub async fn send_test(&self, to: &EmailAddress, mail: &Mail) -> Result<(), CallFailed> {
+        self.send_tagged(to, mail, None).await
+    }
+
+    async fn send_tagged(
+        &self,
+        to: &EmailAddress,
+        mail: &Mail,
+        tags: Option<Vec<MessageTag>>,
+    ) -> Result<(), CallFailed> {
+        let sending = &self.sending;
+        let message = message(mail).map_err(|error| not_built(SEND, error))?;
+        let reply_to = sending.reply_to.as_ref().map(|address| vec![address.as_str().to_owned()]);
         self.once
             .send_email()
-            .source(self.sender.as_str())
-            .destination(Destination::builder().to_addresses(envelope.to.as_str()).build())
+            .source(sending.sender.as_str())
+            .set_reply_to_addresses(reply_to)
+            .destination(Destination::builder().to_addresses(to.as_str()).build())
             .message(message)
-            .set_configuration_set_name(self.configuration_set.clone())
-            .set_tags(Some(tags))
+            .set_configuration_set_name(sending.configuration_set.clone())
+            .set_tags(tags)
             .send()
             .await
             .map(drop)
             .map_err(|error| unrepeatable_call_failed(SEND, error))
+    }
+}
+
+/// What SES says of a mail that it did not take, in its own words. They may quote addresses.
+#[must_use]
+pub fn words_of(refusal: &CallFailed) -> Option<&str> {
+    let error = refusal.source.as_deref()?.downcast_ref::<SdkError<SendEmailError>>()?;
+    error.message()
+}
+
+impl Mailer for SesMailer {
+    async fn send(&self, envelope: &Envelope<'_>, mail: &Mail) -> Result<(), CallFailed> {
+        let tags = tags(envelope).map_err(|error| not_built(SEND, error))?;
+        self.send_tagged(envelope.to, mail, Some(tags)).await
     }
 }
 
@@ -88,19 +115,21 @@ impl SendQuotas for SesMailer {
     }
 }
 
-/// The message, and the tags by which SES's events are told apart.
-fn parts(envelope: &Envelope<'_>, mail: &Mail) -> Result<(Message, Vec<MessageTag>), BuildError> {
+fn message(mail: &Mail) -> Result<Message, BuildError> {
     let content = |data: &str| Content::builder().data(data).charset("UTF-8").build();
-    let tag = |name, value: &str| MessageTag::builder().name(name).value(value).build();
     let body = Body::builder().text(content(&mail.text)?).html(content(&mail.html)?).build();
-    let message = Message::builder().subject(content(&mail.subject)?).body(body).build();
-    let tags = vec![
+    Ok(Message::builder().subject(content(&mail.subject)?).body(body).build())
+}
+
+/// By which SES's events are told apart.
+fn tags(envelope: &Envelope<'_>) -> Result<Vec<MessageTag>, BuildError> {
+    let tag = |name, value: &str| MessageTag::builder().name(name).value(value).build();
+    Ok(vec![
         tag("account_id", envelope.owner.account_id.as_str())?,
         tag("user_id", envelope.owner.user_id.as_str())?,
         tag("claim_id", envelope.claim_id.as_str())?,
         tag("ledger", envelope.owner.book.as_str())?,
-    ];
-    Ok((message, tags))
+    ])
 }
 
 /// -1 means that there is no limit (SES API, `GetSendQuota`).
@@ -140,17 +169,25 @@ mod tests {
             owner: &owner,
             claim_id: &"5f0c-1".parse().unwrap(),
         };
-        let mail = Mail {
-            subject: "Your keys".to_owned(),
-            text: "Hello é".to_owned(),
-            html: "<p>Hello</p>".to_owned(),
-        };
-        mailer.send(&envelope, &mail).await
+        mailer.send(&envelope, &mail()).await
+    }
+
+    fn mail() -> Mail {
+        Mail { subject: "Your keys".to_owned(), text: "Hello é".to_owned(), html: "<p>Hello</p>".to_owned() }
+    }
+
+    fn sending() -> Sending {
+        Sending {
+            region: None,
+            sender: "keys@example.com".parse().unwrap(),
+            reply_to: None,
+            configuration_set: None,
+        }
     }
 
     fn mailer(config: &SdkConfig, region: Option<&str>, set: Option<&str>) -> SesMailer {
-        let sender = "keys@example.com".parse().unwrap();
-        SesMailer::new(config, region.map(str::to_owned), sender, set.map(str::to_owned), ATTEMPT_TIMEOUT)
+        let (region, configuration_set) = (region.map(str::to_owned), set.map(str::to_owned));
+        SesMailer::new(config, Sending { region, configuration_set, ..sending() }, ATTEMPT_TIMEOUT)
     }
 
     fn rejected(status: u16, code: &str, message: &str) -> (u16, String) {
@@ -190,6 +227,37 @@ mod tests {
             assert!(body.contains(part), "{part} is not in {body}");
         }
         assert!(!body.contains("member.5") && !body.contains("CcAddresses"), "{body}");
+        assert!(!body.contains("ReplyTo"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn answers_go_where_they_are_wanted() {
+        let client = answers([(200, SENT)]);
+        let reply_to = Some("help@example.com".parse().unwrap());
+        let sending = Sending { reply_to, ..sending() };
+        send(&SesMailer::new(&config(client.clone()).await, sending, ATTEMPT_TIMEOUT)).await.unwrap();
+        let [(_, body)] = requests(&client).try_into().unwrap();
+        assert!(body.contains("ReplyToAddresses.member.1=help%40example.com"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_test_is_sent_without_tags_and_a_refusal_is_told_in_ses_s_own_words() {
+        let refusal = "Email address is not verified.";
+        let client = answers([(200, SENT.to_owned()), rejected(400, "MessageRejected", refusal)]);
+        let ses = mailer(&config(client.clone()).await, None, Some("keynudge"));
+        let me = "me@example.com".parse().unwrap();
+        ses.send_test(&me, &mail()).await.unwrap();
+        let error = ses.send_test(&me, &mail()).await.unwrap_err();
+        assert_eq!((error.code.as_str(), words_of(&error)), ("MessageRejected", Some(refusal)));
+        let [(_, body), _] = requests(&client).try_into().unwrap();
+        for part in [
+            "ToAddresses.member.1=me%40example.com",
+            "Subject.Data=Your%20keys",
+            "ConfigurationSetName=keynudge",
+        ] {
+            assert!(body.contains(part), "{part} is not in {body}");
+        }
+        assert!(!body.contains("Tags."), "{body}");
     }
 
     #[tokio::test]

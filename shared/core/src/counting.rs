@@ -99,6 +99,8 @@ metrics! {
     MailsOutcomeUnknown,
     /// Mails that SES took and the ledger could not be told of; SES's event tells it.
     MailsUnmarked,
+    /// Mails in the built-in words because the organization's own templates cannot be used.
+    TemplatesUnusable,
     /// Claims whose outcome never became known and that were taken over: each may have been a mail too many.
     ClaimsTakenOver,
     /// Findings too old to be mailed, whose users are checked again.

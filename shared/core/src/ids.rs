@@ -104,6 +104,9 @@ identifiers! {
     /// An access key's id (`AKIA…`), never the secret. IAM's API allows 16 to 128 word characters.
     AccessKeyId: "an access key id (16 to 128 letters, digits or _)", is_iam_unique_id;
 
+    /// The address of a page, `https://…`, of printable ASCII without blanks, quotes and angle brackets.
+    HttpsLink: "an https:// address of at most 200 characters", is_https_link;
+
     /// A mail address, `local@domain`, without a display name.
     EmailAddress: "a mail address", |text| {
         let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
@@ -148,7 +151,7 @@ identifiers! {
 }
 
 printable!(AccountId, UnitId, RoleName, PartitionName, UserId, Domain, RunId, ClaimId, SesMessageId);
-unprintable!(AccountName, UserName, UserArn, AccessKeyId, EmailAddress, Line);
+unprintable!(AccountName, UserName, UserArn, AccessKeyId, EmailAddress, HttpsLink, Line);
 
 fn is_iam_unique_id(text: &str) -> bool {
     (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -173,6 +176,14 @@ fn is_unit_id(text: &str) -> bool {
         Some(unit) => unit.split_once('-').is_some_and(|(root, unit)| part(root, 4) && part(unit, 8)),
         None => text.strip_prefix("r-").is_some_and(|root| part(root, 4)),
     }
+}
+
+/// What a browser opens, and what breaks out of no attribute and no line.
+fn is_https_link(text: &str) -> bool {
+    let host = text.strip_prefix("https://").unwrap_or_default();
+    host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.len() <= 200
+        && host.bytes().all(|b| b.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&b))
 }
 
 fn is_partition(text: &str) -> bool {
@@ -368,6 +379,30 @@ mod tests {
             "\"<jane@evil.test>\"@example.com",
         ] {
             assert!(!accepts::<EmailAddress>(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_an_https_address_without_surprises() {
+        for good in
+            ["https://example.com", "https://wiki.example.com/a/b?c=d&e=%20#f", "https://x.test:8443/~a"]
+        {
+            assert!(accepts::<HttpsLink>(good), "{good}");
+        }
+        for bad in [
+            "",
+            "https://",
+            "https:///a",
+            "http://example.com",
+            "javascript:alert(1)",
+            "https://a b",
+            "https://a\"onclick=",
+            "https://a/<b>",
+            "https://exämple.com",
+            "https://example.com\nBcc: all@example.com",
+            &format!("https://example.com/{}", "x".repeat(181)),
+        ] {
+            assert!(!accepts::<HttpsLink>(bad), "{bad}");
         }
     }
 

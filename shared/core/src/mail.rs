@@ -12,7 +12,7 @@ pub use reminder::{
     Action, KeyCommands, KeyFacts, LastUse, Links, Reminder, ReminderSettings, SupportContact, Task,
     UserCommands,
 };
-pub use templates::{MailTemplates, TemplateError, TemplateSources};
+pub use templates::{MailTemplates, Part, TemplateError, TemplateSources};
 
 /// A rendered mail.
 #[derive(Clone, PartialEq, Eq)]

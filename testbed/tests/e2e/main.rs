@@ -18,5 +18,6 @@ mod population;
 mod privacy;
 mod schedule;
 mod support;
+mod templates;
 mod throttling;
 mod timeouts;

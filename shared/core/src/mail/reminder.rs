@@ -7,11 +7,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::contact::ContactSource;
-use crate::ids::{AccessKeyId, AccountId, AccountName, EmailAddress, Line, Partition, UserName};
+use crate::ids::{AccessKeyId, AccountId, AccountName, EmailAddress, HttpsLink, Line, Partition, UserName};
 use crate::keys::{LastUsed, StaleKey};
 use crate::messages::StaleKeys;
 
-/// Everything a mail template may say. Its fields, as serialized, are the templates' variables.
+/// Everything a mail template may say. Its fields, as serialized, are the templates' variables; `docs/MAIL.md` lists them.
+/// Days are dates, and not yet words: how a date is written depends on the language.
 ///
 /// Computed from a finding and the settings alone: the same finding always makes the same reminder.
 #[derive(Clone, Serialize)]
@@ -28,6 +29,10 @@ pub struct Reminder {
     pub key_count: usize,
     /// The age from which keys are stale.
     pub alert_after_days: NonZeroU32,
+    /// How many stages the oldest key has reached: 1 is the first.
+    pub stage: u32,
+    /// The day (UTC) as of which the keys' ages are told.
+    pub as_of: NaiveDate,
     /// What to do, one task per key, in the order in which it works.
     pub tasks: Vec<Task>,
     /// Commands about the user as a whole.
@@ -36,12 +41,16 @@ pub struct Reminder {
     pub links: Option<Links>,
     /// Whom to ask.
     pub support_contact: Option<SupportContact>,
+    /// What the owner's organization is called.
+    pub organization_name: Option<Line>,
+    /// Where the organization says how old a key may be.
+    pub policy_link: Option<HttpsLink>,
     /// How the recipient's address was found, which is why the mail goes to them.
     pub found_by: ContactSource,
     /// In a pilot, whom the mail would have gone to.
     pub redirected_from: Option<EmailAddress>,
     /// The day (UTC) of the next reminder, if the keys are still there.
-    pub next_reminder_on: String,
+    pub next_reminder_on: NaiveDate,
 }
 
 /// What a reminder says beside the finding itself.
@@ -53,6 +62,10 @@ pub struct ReminderSettings {
     pub remind_every_days: NonZeroU32,
     /// Whom owners may ask: a mail address, an `https://` address, or words such as `#cloud-help on Slack`.
     pub support_contact: Option<Line>,
+    /// What the owners' organization is called.
+    pub organization_name: Option<Line>,
+    /// Where the organization says how old a key may be.
+    pub policy_link: Option<HttpsLink>,
     /// In a pilot, the one mailbox that all mails go to instead of to their owners; each then says whom it was for.
     pub redirect_all_to: Option<EmailAddress>,
 }
@@ -63,7 +76,7 @@ pub struct KeyFacts {
     /// The key's id.
     pub id: AccessKeyId,
     /// The day (UTC) the key was made.
-    pub created_on: String,
+    pub created_on: NaiveDate,
     /// The key's age in whole days.
     pub age_days: u32,
     /// When the key was last used.
@@ -83,7 +96,7 @@ pub enum LastUse {
     /// The latest use that IAM recorded.
     Used {
         /// The day (UTC).
-        on: String,
+        on: NaiveDate,
         /// The service called, such as `s3`.
         service: Line,
         /// The region called; `None` for a global service.
@@ -170,13 +183,17 @@ impl Reminder {
             keys: finding.keys.iter().map(KeyFacts::of).collect(),
             key_count: finding.keys.len(),
             alert_after_days: settings.alert_after_days,
+            stage: finding.stage,
+            as_of,
             tasks: tasks(&user.name, &finding.keys),
             commands: UserCommands::for_user(&user.name),
             links: Links::for_user(&user.name, user.arn.partition()),
             support_contact: settings.support_contact.clone().map(SupportContact::new),
+            organization_name: settings.organization_name.clone(),
+            policy_link: settings.policy_link.clone(),
             found_by: finding.recipient.found_by,
             redirected_from: settings.redirect_all_to.as_ref().map(|_| finding.recipient.to.clone()),
-            next_reminder_on: plain_date(next.unwrap_or(NaiveDate::MAX)),
+            next_reminder_on: next.unwrap_or(NaiveDate::MAX),
         }
     }
 }
@@ -185,7 +202,7 @@ impl KeyFacts {
     fn of(key: &StaleKey) -> Self {
         Self {
             id: key.id.clone(),
-            created_on: plain_date(key.created_at.date_naive()),
+            created_on: key.created_at.date_naive(),
             age_days: key.age_days,
             last_use: LastUse::of(key.last_used.as_ref()),
             description: key.description.clone().filter(|text| !text.as_str().trim().is_empty()),
@@ -199,7 +216,7 @@ impl LastUse {
             None => Self::Unknown,
             Some(LastUsed::Never) => Self::Never,
             Some(LastUsed::At { at, service, region }) => Self::Used {
-                on: plain_date(at.date_naive()),
+                on: at.date_naive(),
                 service: service.clone(),
                 region: Some(region.clone()).filter(|region| region.as_str() != "N/A"),
             },
@@ -309,11 +326,6 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// A date that reads the same everywhere: `3 March 2026`.
-fn plain_date(date: NaiveDate) -> String {
-    date.format("%-d %B %Y").to_string()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -355,6 +367,8 @@ pub(super) mod tests {
             alert_after_days: NonZeroU32::new(90).unwrap(),
             remind_every_days: NonZeroU32::new(7).unwrap(),
             support_contact: None,
+            organization_name: None,
+            policy_link: None,
             redirect_all_to: None,
         }
     }
@@ -442,10 +456,10 @@ pub(super) mod tests {
         let mut second = young(None);
         second.age_days = 117;
         let keys = remind(vec![old(None), second]).keys;
-        let shown = keys.iter().map(|key| (key.id.as_str(), key.created_on.as_str(), key.age_days));
+        let shown = keys.iter().map(|key| (key.id.as_str(), key.created_on.to_string(), key.age_days));
         assert_eq!(
             shown.collect::<Vec<_>>(),
-            [(OLD, "1 January 2025", 424), (YOUNG, "3 November 2025", 117)]
+            [(OLD, "2025-01-01".to_owned(), 424), (YOUNG, "2025-11-03".to_owned(), 117)]
         );
     }
 
@@ -457,11 +471,11 @@ pub(super) mod tests {
         assert_eq!(last_use(Some(LastUsed::Never)), json!({"state": "never"}));
         assert_eq!(
             last_use(Some(used("2026-02-09T00:00:00Z"))),
-            json!({"state": "used", "on": "9 February 2026", "service": "s3", "region": "eu-west-1"})
+            json!({"state": "used", "on": "2026-02-09", "service": "s3", "region": "eu-west-1"})
         );
         assert_eq!(
             last_use(Some(used_in("2026-02-09T00:00:00Z", "N/A"))),
-            json!({"state": "used", "on": "9 February 2026", "service": "s3", "region": null})
+            json!({"state": "used", "on": "2026-02-09", "service": "s3", "region": null})
         );
     }
 
@@ -584,6 +598,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_organization_may_give_its_name_and_its_policy() {
+        let reminder = remind(vec![old(None)]);
+        assert!(reminder.organization_name.is_none() && reminder.policy_link.is_none());
+        let settings = ReminderSettings {
+            organization_name: Some("Example Corp".parse().unwrap()),
+            policy_link: Some("https://example.com/keys".parse().unwrap()),
+            ..settings()
+        };
+        let reminder = Reminder::new(&finding(vec![old(None)]), &settings);
+        assert_eq!(reminder.organization_name.unwrap().as_str(), "Example Corp");
+        assert_eq!(reminder.policy_link.unwrap().as_str(), "https://example.com/keys");
+    }
+
+    #[test]
     fn only_a_redirected_reminder_says_whom_it_was_for() {
         assert!(remind(vec![old(None)]).redirected_from.is_none());
         let settings =
@@ -600,10 +628,10 @@ pub(super) mod tests {
                 &finding(vec![old(None)]),
                 &ReminderSettings { remind_every_days, ..settings() },
             );
-            reminder.next_reminder_on
+            reminder.next_reminder_on.to_string()
         };
-        assert_eq!(next(7), "8 March 2026");
-        assert_eq!(next(31), "1 April 2026");
+        assert_eq!(next(7), "2026-03-08");
+        assert_eq!(next(31), "2026-04-01");
         assert!(!next(u32::MAX).is_empty());
     }
 

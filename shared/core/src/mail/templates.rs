@@ -1,14 +1,58 @@
 //! Templates that turn a reminder into a mail.
 
+use std::fmt::{self, Write as _};
+
+use chrono::NaiveDate;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior, escape_formatter};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, escape_formatter,
+};
 
 use super::{Mail, Reminder};
 
-const SUBJECT: &str = "subject";
-const TEXT: &str = "text";
-const HTML: &str = "html";
+/// How a date is written where a template says no more: `3 March 2026`.
+const PLAIN_DATE: &str = "%-d %B %Y";
+
+/// What one part of a mail may cost: a built-in one takes a few hundredths of it. Steps, and blocks of 64 bytes; a template
+/// that goes round and round must not keep a function from its mails.
+const FUEL: u64 = 200_000;
+
+/// A subject takes more than this from no mail program's window.
+const SUBJECT_CHARACTERS_MAX: usize = 500;
+
+/// Mail programs cut off less than this, and SES takes more: a larger part is a mistake.
+const BODY_BYTES_MAX: usize = 500_000;
+
+/// A part of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The subject.
+    Subject,
+    /// The plain text.
+    Text,
+    /// The HTML.
+    Html,
+}
+
+impl Part {
+    /// All parts there are.
+    pub const ALL: [Self; 3] = [Self::Subject, Self::Text, Self::Html];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Text => "text",
+            Self::Html => "html",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// The sources of a mail's three parts, in Jinja. [`Reminder`]'s fields are their variables.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +67,9 @@ pub struct TemplateSources<'a> {
 
 /// Compiled templates.
 ///
-/// Beside Jinja's own filters they have `pluralize`: `key{{ key_count | pluralize }}`, and with both forms given,
-/// `{{ key_count | pluralize("is", "are") }}`. A variable that does not exist is an error, never an empty text.
+/// Beside Jinja's own filters they have two. `pluralize`: `key{{ key_count | pluralize }}`, and with both forms given,
+/// `{{ key_count | pluralize("is", "are") }}`. `date`: `{{ as_of | date }}`, and with a format as `strftime` has it,
+/// `{{ as_of | date("%d.%m.%Y") }}`. A variable that does not exist is an error, never an empty text.
 #[derive(Debug)]
 pub struct MailTemplates {
     environment: Environment<'static>,
@@ -34,41 +79,86 @@ pub struct MailTemplates {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{part} template{}: {reason}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
 pub struct TemplateError {
-    part: &'static str,
-    line: Option<usize>,
-    reason: String,
+    /// The part whose template it is.
+    pub part: Part,
+    /// The line of the template, from 1 on, where one is to blame.
+    pub line: Option<usize>,
+    /// What is wrong there.
+    pub reason: String,
 }
 
 impl MailTemplates {
     /// Compiles the templates; what comes out of them is known only when a mail is rendered.
     pub fn new(sources: TemplateSources<'_>) -> Result<Self, TemplateError> {
         let mut environment = environment();
-        for (part, source) in [(SUBJECT, sources.subject), (TEXT, sources.text), (HTML, sources.html)] {
+        for part in Part::ALL {
             environment
-                .add_template_owned(part, source.to_owned())
-                .map_err(|error| TemplateError::in_source(part, &error))?;
+                .add_template_owned(part.name(), sources.of(part).to_owned())
+                .map_err(|error| TemplateError::detailed(part, &error))?;
         }
         Ok(Self { environment })
     }
 
     /// Renders the mail that tells of `reminder`.
     pub fn render(&self, reminder: &Reminder) -> Result<Mail, TemplateError> {
-        let mut text = self.part(TEXT, reminder)?.trim_end().to_owned();
-        text.push('\n');
-        Ok(Mail { subject: one_line(&self.part(SUBJECT, reminder)?), text, html: self.part(HTML, reminder)? })
+        let [subject, text, html] = Part::ALL.map(|part| self.part(part, reminder, TemplateError::discreet));
+        Ok(Mail { subject: subject?, text: text?, html: html? })
     }
 
-    fn part(&self, part: &'static str, reminder: &Reminder) -> Result<String, TemplateError> {
-        self.environment
-            .get_template(part)
-            .and_then(|template| template.render(Serde(reminder)))
-            .map_err(|error| TemplateError::in_rendering(part, &error))
+    /// Renders one part for a made-up reminder. The error may quote what was filled in, which is nobody's.
+    pub fn try_out(&self, part: Part, made_up: &Reminder) -> Result<(), TemplateError> {
+        self.part(part, made_up, TemplateError::detailed).map(drop)
+    }
+
+    fn part(
+        &self,
+        part: Part,
+        reminder: &Reminder,
+        describe: fn(Part, &Error) -> TemplateError,
+    ) -> Result<String, TemplateError> {
+        let template = self.environment.get_template(part.name());
+        let rendered = template.and_then(|template| template.render(Serde(reminder)));
+        let rendered = rendered.map_err(|error| describe(part, &error))?;
+        let finished = match part {
+            Part::Subject => one_line(&rendered),
+            Part::Text => rendered.trim_end().to_owned() + "\n",
+            Part::Html => rendered,
+        };
+        check_extent(part, &finished)?;
+        Ok(finished)
     }
 }
 
+impl<'a> TemplateSources<'a> {
+    fn of(&self, part: Part) -> &'a str {
+        match part {
+            Part::Subject => self.subject,
+            Part::Text => self.text,
+            Part::Html => self.html,
+        }
+    }
+}
+
+/// Whether somebody can have meant a part to come out like this.
+fn check_extent(part: Part, rendered: &str) -> Result<(), TemplateError> {
+    let too_long = match part {
+        Part::Subject => rendered.chars().count() > SUBJECT_CHARACTERS_MAX,
+        Part::Text | Part::Html => rendered.len() > BODY_BYTES_MAX,
+    };
+    let reason = match (part, rendered.trim().is_empty()) {
+        (_, true) => "nothing comes out of it".to_owned(),
+        (Part::Subject, _) if too_long => {
+            format!("more than {SUBJECT_CHARACTERS_MAX} characters come out of it")
+        }
+        _ if too_long => format!("more than {} kB come out of it", BODY_BYTES_MAX / 1_000),
+        _ => return Ok(()),
+    };
+    Err(TemplateError { part, line: None, reason })
+}
+
 impl TemplateError {
-    /// An error found before any finding was there, so that its details are the template's own.
-    fn in_source(part: &'static str, error: &Error) -> Self {
+    /// An error found where no finding was, so that its details are nobody's.
+    fn detailed(part: Part, error: &Error) -> Self {
         Self {
             part,
             line: error.line(),
@@ -79,7 +169,7 @@ impl TemplateError {
     }
 
     /// An error found while a finding was filled in, which its details may quote.
-    fn in_rendering(part: &'static str, error: &Error) -> Self {
+    fn discreet(part: Part, error: &Error) -> Self {
         Self { part, line: error.line(), reason: error.kind().to_string() }
     }
 }
@@ -88,7 +178,7 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|part| match part {
-        HTML => AutoEscape::Html,
+        "html" => AutoEscape::Html,
         _ => AutoEscape::None,
     });
     // A line that holds nothing but a `{% … %}` leaves no blank line behind.
@@ -96,6 +186,8 @@ fn environment() -> Environment<'static> {
     environment.set_syntax(syntax.expect("Jinja's own delimiters are valid"));
     environment.set_formatter(escaped);
     environment.add_filter("pluralize", pluralize);
+    environment.add_filter("date", date);
+    environment.set_fuel(Some(FUEL));
     environment
 }
 
@@ -121,6 +213,17 @@ fn pluralize(count: u64, singular: Option<&str>, plural: Option<&str>) -> String
     if count == 1 { singular.unwrap_or("") } else { plural.unwrap_or("s") }.to_owned()
 }
 
+/// A day in the words of `format`, which is `strftime`'s.
+fn date(day: &str, format: Option<&str>) -> Result<String, Error> {
+    let wrong = |detail| Error::new(ErrorKind::InvalidOperation, detail);
+    let day: NaiveDate = day.parse().map_err(|_| wrong("date: this is no date"))?;
+    let mut words = String::new();
+    // Neither an unknown letter nor one that stands for a time of day can be written.
+    write!(words, "{}", day.format(format.unwrap_or(PLAIN_DATE)))
+        .map_err(|_| wrong("date: the format does not say how to write a day"))?;
+    Ok(words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::reminder::tests::{finding, key, settings};
@@ -136,7 +239,10 @@ mod tests {
         TemplateSources { subject, text, html }
     }
 
+    /// A part that is left out is a dot: one of which nothing comes is an error.
     fn render(subject: &str, text: &str, html: &str) -> Result<Mail, TemplateError> {
+        let [subject, text, html] =
+            [subject, text, html].map(|part| if part.is_empty() { "." } else { part });
         MailTemplates::new(sources(subject, text, html))?.render(&reminder(Some("<b>\"x\" & 'y'</b>")))
     }
 
@@ -222,5 +328,65 @@ mod tests {
     fn an_error_while_filling_in_does_not_quote_what_was_filled_in() {
         let error = render("", "{{ user_name + 1 }}", "").unwrap_err().to_string();
         assert_eq!(error, "text template, line 1: invalid operation");
+    }
+
+    #[test]
+    fn a_day_is_written_as_the_template_says() {
+        let written = |template: &str| render(template, "", "").map(|mail| mail.subject);
+        assert_eq!(written("{{ as_of | date }}").unwrap(), "1 March 2026");
+        assert_eq!(written("{{ as_of | date(\"%d.%m.%Y\") }}").unwrap(), "01.03.2026");
+        assert_eq!(written("{{ as_of }}").unwrap(), "2026-03-01");
+        let months = "{% set months = [\"Januar\", \"Februar\", \"März\"] %}";
+        let month = "{{ months[as_of | date(\"%-m\") | int - 1] }}";
+        assert_eq!(written(&format!("{months}{month}")).unwrap(), "März");
+    }
+
+    #[test]
+    fn a_format_that_cannot_be_written_is_an_error_and_no_panic() {
+        for filter in
+            ["date(\"%Q\")", "date(\"%\")", "date(\"%H:%M\")", "date(\"%s\")", "date(\"%+\")", "date(7)"]
+        {
+            let templates = format!("{{{{ as_of | {filter} }}}}");
+            let error = render(&templates, "", "").unwrap_err();
+            assert_eq!((error.part, error.line), (Part::Subject, Some(1)), "{filter}");
+        }
+        for no_date in ["user_name", "key_count", "account_name"] {
+            assert!(render(&format!("{{{{ {no_date} | date }}}}"), "", "").is_err(), "{no_date}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_which_nothing_comes_or_too_much_is_an_error() {
+        let error = |subject, text| {
+            MailTemplates::new(sources(subject, text, "."))
+                .unwrap()
+                .render(&reminder(None))
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(error(" {# nothing #} ", "."), "subject template: nothing comes out of it");
+        assert_eq!(error(".", "\n"), "text template: nothing comes out of it");
+        assert_eq!(
+            error("{{ \"x\" * 501 }}", "."),
+            "subject template: more than 500 characters come out of it"
+        );
+        assert_eq!(error(".", "{{ \"x\" * 500001 }}"), "text template: more than 500 kB come out of it");
+    }
+
+    #[test]
+    fn a_template_that_goes_round_and_round_comes_to_an_end() {
+        let round = "{% for a in range(9999) %}{% for b in range(9999) %}{{ a * b }}{% endfor %}{% endfor %}";
+        let error = render("", round, "").unwrap_err().to_string();
+        assert_eq!(error, "text template, line 1: engine ran out of fuel");
+    }
+
+    #[test]
+    fn only_of_a_made_up_reminder_does_an_error_tell_the_details() {
+        let templates = MailTemplates::new(sources(".", "\n{{ user_name | shout }}", ".")).unwrap();
+        let said = "text template, line 2: unknown filter";
+        assert_eq!(templates.render(&reminder(None)).unwrap_err().to_string(), said);
+        let detailed = templates.try_out(Part::Text, &reminder(None)).unwrap_err().to_string();
+        assert_eq!(detailed, format!("{said}: filter shout is unknown"));
+        assert!(templates.try_out(Part::Html, &reminder(None)).is_ok());
     }
 }

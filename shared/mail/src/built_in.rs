@@ -1,0 +1,446 @@
+//! The templates of `templates/`, compiled in.
+
+use keynudge_core::mail::{MailTemplates, Part, TemplateSources};
+
+/// The built-in templates.
+///
+/// # Panics
+///
+/// Never: `build.rs` has compiled them before.
+#[must_use]
+pub fn built_in() -> MailTemplates {
+    let [subject, text, html] = Part::ALL.map(source);
+    MailTemplates::new(TemplateSources { subject, text, html })
+        .expect("build.rs found no fault with the templates")
+}
+
+/// The source of a built-in template.
+#[must_use]
+pub fn source(part: Part) -> &'static str {
+    match part {
+        Part::Subject => include_str!("../templates/reminder.subject.txt"),
+        Part::Text => include_str!("../templates/reminder.body.txt"),
+        Part::Html => include_str!(concat!(env!("OUT_DIR"), "/reminder.body.html")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use keynudge_core::ids::EmailAddress;
+    use keynudge_core::mail::{Mail, Reminder, ReminderSettings};
+    use keynudge_core::messages::{AsOfLimit, Message, StaleKeys};
+    use serde_json::{Value, json};
+
+    use crate::made_up::trials;
+
+    /// Mail clients cut longer ones off; Gmail does from 102 kB on.
+    const HTML_BYTES_MAX: usize = 50_000;
+
+    /// A finding about jane.doe with one key, as it comes from the queue.
+    fn finding() -> Value {
+        json!({
+            "v": 1, "run_id": "2026-03-01T06:00:00Z", "as_of": "2026-03-01T06:00:00Z", "mode": "live",
+            "account_id": "111122223333",
+            "user": {
+                "name": "jane.doe", "id": "AIDACKCEVSQ6C2EXAMPLE", "arn": "arn:aws:iam::111122223333:user/jane.doe",
+                "created_at": "2024-01-01T00:00:00Z"
+            },
+            "recipient": {"to": "jane.doe@example.com", "found_by": "tag"},
+            "keys": [{
+                "id": "AKIAIOSFODNN7EXAMPLE", "created_at": "2025-03-03T10:00:00Z", "age_days": 362,
+                "last_used": {"at": {"at": "2026-02-27T10:00:00Z", "service": "s3", "region": "eu-west-1"}},
+                "description": "Backup script on my laptop"
+            }],
+            "stage": 1, "checked_at": "2026-03-01T06:00:10Z"
+        })
+    }
+
+    /// [`finding`] with a second key.
+    fn finding_of_two(last_used: &Value) -> Value {
+        let mut finding = finding();
+        let second = json!({
+            "id": "AKIAI44QH8DHBEXAMPLE", "created_at": "2025-11-12T10:00:00Z", "age_days": 108,
+            "last_used": last_used
+        });
+        finding["keys"].as_array_mut().unwrap().push(second);
+        finding
+    }
+
+    fn finding_with(pointer: &str, value: Value) -> Value {
+        let mut finding = finding();
+        *finding.pointer_mut(pointer).unwrap() = value;
+        finding
+    }
+
+    /// [`finding`] in an account that is called `name`.
+    fn finding_in(name: &str) -> Value {
+        let mut finding = finding();
+        finding["account_name"] = json!(name);
+        finding
+    }
+
+    fn pilot() -> EmailAddress {
+        "pilot@example.org".parse().unwrap()
+    }
+
+    fn settings() -> ReminderSettings {
+        ReminderSettings {
+            alert_after_days: 90.try_into().unwrap(),
+            remind_every_days: 7.try_into().unwrap(),
+            support_contact: Some("cloud-help@example.com".parse().unwrap()),
+            organization_name: None,
+            policy_link: None,
+            redirect_all_to: None,
+        }
+    }
+
+    fn render_with(finding: &Value, settings: &ReminderSettings) -> Mail {
+        let finding = StaleKeys::read(&finding.to_string(), AsOfLimit::None).unwrap();
+        built_in().render(&Reminder::new(&finding, settings)).unwrap()
+    }
+
+    fn render(finding: &Value) -> Mail {
+        render_with(finding, &settings())
+    }
+
+    /// Every kind of mail there is.
+    fn all_mails() -> Vec<Mail> {
+        let used = json!({"at": {"at": "2026-01-03T10:00:00Z", "service": "iam", "region": "N/A"}});
+        let mut mails: Vec<_> = [
+            finding(),
+            finding_of_two(&used),
+            finding_of_two(&json!("never")),
+            finding_of_two(&json!(null)),
+            finding_with("/keys/0/last_used", json!("never")),
+            finding_with("/keys/0/description", json!(HOSTILE)),
+            finding_in("payments-prod"),
+            finding_in(HOSTILE),
+            finding_with("/user/arn", json!("arn:aws-other:iam::111122223333:user/jane.doe")),
+        ]
+        .iter()
+        .chain(
+            &["tag", "user_name", "default_domain", "fallback"]
+                .map(|by| finding_with("/recipient/found_by", json!(by))),
+        )
+        .map(render)
+        .collect();
+        for support_contact in [None, Some("#cloud-help".parse().unwrap())] {
+            let settings = ReminderSettings { support_contact, redirect_all_to: Some(pilot()), ..settings() };
+            mails.push(render_with(&finding(), &settings));
+        }
+        mails.extend(trials().iter().map(|trial| built_in().render(&trial.reminder).unwrap()));
+        mails
+    }
+
+    const HOSTILE: &str = "<script>alert(\"x\")</script> & 'q' {{ 1 }}";
+
+    /// What a reader of the HTML part sees, roughly: no head, no tags, and entities resolved.
+    fn visible(html: &str) -> String {
+        let (_, body) = html.split_once("<body").unwrap();
+        let parts = body.split('<').map(|part| part.split_once('>').map_or(part, |(_tag, text)| text));
+        let mut text: String = parts.collect();
+        for (entity, character) in
+            [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
+        {
+            text = text.replace(entity, character);
+        }
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_key_in_use_is_to_be_replaced() {
+        let mail = render(&finding());
+        assert_eq!(
+            mail.subject,
+            "1 AWS access key of jane.doe in account 111122223333 is older than 90 days"
+        );
+        assert_snapshot!("one_key_text", mail.text);
+        assert_snapshot!("one_key_html", mail.html);
+    }
+
+    #[test]
+    fn of_two_keys_the_unused_one_is_to_be_deleted_first() {
+        let mail = render(&finding_of_two(&json!("never")));
+        assert_eq!(
+            mail.subject,
+            "2 AWS access keys of jane.doe in account 111122223333 are older than 90 days"
+        );
+        assert_snapshot!("two_keys_one_unused_text", mail.text);
+    }
+
+    #[test]
+    fn of_two_keys_in_use_one_makes_room() {
+        let used = json!({"at": {"at": "2026-01-03T10:00:00Z", "service": "iam", "region": "N/A"}});
+        assert_snapshot!("two_keys_in_use_text", render(&finding_of_two(&used)).text);
+    }
+
+    #[test]
+    fn an_account_is_called_by_its_name_wherever_its_number_stands() {
+        let mail = render(&finding_in("payments-prod"));
+        assert_eq!(
+            mail.subject,
+            "1 AWS access key of jane.doe in account 111122223333 (payments-prod) is older than 90 days"
+        );
+        assert_snapshot!("named_account_text", mail.text);
+        for part in [mail.subject, mail.text, visible(&mail.html)] {
+            let numbers = part.matches("111122223333").count();
+            let named = part.matches("account 111122223333 (payments-prod)").count();
+            assert!(numbers > 0 && numbers == named, "{part}");
+        }
+    }
+
+    #[test]
+    fn an_account_without_a_name_is_its_number() {
+        let mail = render(&finding());
+        for part in [mail.subject, mail.text, visible(&mail.html)] {
+            assert!(part.contains("account 111122223333"), "{part}");
+            assert!(!part.contains("111122223333 ("), "{part}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_called_an_account_stays_text() {
+        // As long as Organizations lets names be.
+        let name = format!("{HOSTILE:.<50}");
+        let mail = render(&finding_in(&name));
+        let shown = format!("111122223333 ({name})");
+        for part in [&mail.subject, &mail.text, &visible(&mail.html)] {
+            assert!(part.contains(&shown), "{part}");
+        }
+        assert!(!mail.html.contains("<script"), "{}", mail.html);
+
+        // A header would begin on a line of its own.
+        let finding = finding_in("prod\r\nBcc: all@example.com").to_string();
+        assert!(StaleKeys::read(&finding, AsOfLimit::None).is_err());
+    }
+
+    #[test]
+    fn both_parts_say_all_there_is_to_say() {
+        let mail = render(&finding_of_two(&json!("never")));
+        let html = visible(&mail.html);
+        for fact in [
+            "jane.doe",
+            "111122223333",
+            "90 days",
+            "8 March 2026",
+            "cloud-help@example.com",
+            "AKIAIOSFODNN7EXAMPLE",
+            "3 March 2025",
+            "362 days",
+            "27 February 2026",
+            "s3 in eu-west-1",
+            "Backup script on my laptop",
+            "AKIAI44QH8DHBEXAMPLE",
+            "12 November 2025",
+            "108 days",
+            "never",
+            "aws iam create-access-key --user-name jane.doe",
+            "aws iam get-access-key-last-used --access-key-id AKIAIOSFODNN7EXAMPLE",
+            "aws iam update-access-key --user-name jane.doe --access-key-id AKIAIOSFODNN7EXAMPLE --status Inactive",
+            "aws iam delete-access-key --user-name jane.doe --access-key-id AKIAIOSFODNN7EXAMPLE",
+            "aws iam delete-access-key --user-name jane.doe --access-key-id AKIAI44QH8DHBEXAMPLE",
+            "aws iam list-access-keys --user-name jane.doe",
+            "aws sts get-caller-identity",
+        ] {
+            assert!(mail.text.contains(fact), "text: {fact}");
+            assert!(html.contains(fact), "html: {fact}");
+        }
+        for fact in ["jane.doe", "111122223333", "2 AWS access keys", "90 days"] {
+            assert!(mail.subject.contains(fact), "subject: {fact}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_never_used_gets_no_replacement() {
+        let mail = render(&finding_with("/keys/0/last_used", json!("never")));
+        for part in [mail.text.clone(), visible(&mail.html)] {
+            assert!(part.contains("Nothing has ever used this key"), "{part}");
+            assert!(!part.contains("create-access-key"), "{part}");
+            assert!(!part.contains("room"), "{part}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_last_use_is_said_to_be_unknown_and_is_no_reason_to_delete() {
+        let mail = render(&finding_with("/keys/0/last_used", json!(null)));
+        for part in [mail.text.clone(), visible(&mail.html)] {
+            assert!(part.contains("not known"), "{part}");
+            assert!(part.contains("create-access-key"), "{part}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_wrote_about_a_key_stays_text() {
+        let mail = render(&finding_with("/keys/0/description", json!(HOSTILE)));
+        assert!(mail.text.contains(HOSTILE), "{}", mail.text);
+        assert!(visible(&mail.html).contains(HOSTILE), "{}", visible(&mail.html));
+        assert!(!mail.html.contains("<script"), "{}", mail.html);
+        let written = mail.html.split("Description").nth(1).unwrap_or_default();
+        assert!(
+            written.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;q&#39; {{ 1 }}"),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn any_language_may_be_written_about_a_key() {
+        let description = "Schlüssel für Zoë, 鍵 🔑, مفتاح";
+        let mail = render(&finding_with("/keys/0/description", json!(description)));
+        assert!(mail.text.contains(description), "{}", mail.text);
+        assert!(mail.html.contains(description), "{}", mail.html);
+        assert!(mail.html.contains("charset=UTF-8"), "{}", mail.html);
+    }
+
+    #[test]
+    fn a_redirected_mail_says_whom_it_was_for() {
+        let settings = ReminderSettings { redirect_all_to: Some(pilot()), ..settings() };
+        let mail = render_with(&finding(), &settings);
+        assert_eq!(
+            mail.subject,
+            "[Pilot] 1 AWS access key of jane.doe in account 111122223333 is older than 90 days"
+        );
+        let words = "PILOT: this mail would have gone to jane.doe@example.com,\nwho has not been told.\n";
+        assert!(mail.text.starts_with(words), "{}", mail.text);
+        let banner = "Pilot: this mail would have gone to jane.doe@example.com, who has not been told.";
+        assert!(visible(&mail.html).contains(banner), "{}", visible(&mail.html));
+
+        let mail = render(&finding());
+        let all = [mail.subject, mail.text, mail.html].join(" ").to_lowercase();
+        assert!(!all.contains("[pilot]") && !all.contains("would have gone"), "{all}");
+    }
+
+    #[test]
+    fn links_lead_into_the_users_partition_alone() {
+        let links = |partition: &str| {
+            let arn = format!("arn:{partition}:iam::111122223333:user/jane.doe");
+            let mail = render(&finding_with("/user/arn", json!(arn)));
+            let in_text: Vec<_> =
+                mail.text.lines().filter(|line| line.starts_with("https://")).map(str::to_owned).collect();
+            let in_html = mail.html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let in_html: Vec<_> =
+                in_html.filter(|link| link.starts_with("https://")).map(str::to_owned).collect();
+            assert_eq!(in_text, in_html);
+            in_text
+        };
+        let guide = "IAM/latest/UserGuide/id-credentials-access-keys-update.html";
+        let page = "iam/home#/users/details/jane.doe?section=security_credentials";
+        for (partition, console_host, guide_host) in [
+            ("aws", "console.aws.amazon.com", "docs.aws.amazon.com"),
+            ("aws-cn", "console.amazonaws.cn", "docs.amazonaws.cn/en_us"),
+            ("aws-us-gov", "console.amazonaws-us-gov.com", "docs.aws.amazon.com"),
+        ] {
+            let expected =
+                [format!("https://{console_host}/{page}"), format!("https://{guide_host}/{guide}")];
+            assert_eq!(links(partition), expected, "{partition}");
+        }
+        assert_eq!(links("aws-eusc"), [""; 0]);
+    }
+
+    #[test]
+    fn a_mail_says_why_it_goes_to_its_reader() {
+        for (found_by, reason) in [
+            ("tag", "because a tag of the IAM user jane.doe names your address."),
+            ("user_name", "because the IAM user's name is your address."),
+            ("default_domain", "because your address matches the name of the IAM user jane.doe."),
+            ("fallback", "because yours is the address for IAM users without a known contact."),
+        ] {
+            let mail = render(&finding_with("/recipient/found_by", json!(found_by)));
+            for part in [mail.text, visible(&mail.html)] {
+                let part = part.replace('’', "'").split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(part.contains(reason), "{part}");
+                assert_eq!(
+                    part.contains("Please pass it on to whoever uses the key."),
+                    found_by == "fallback"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn owners_know_whom_to_ask() {
+        for (support_contact, shown, link) in [
+            (None, "Please ask whoever looks after AWS in your organization.", None),
+            (Some("#cloud-help on Slack"), "#cloud-help on Slack", None),
+            (Some("help@example.com"), "help@example.com", Some("href=\"mailto:help@example.com\"")),
+            (
+                Some("https://h.example/?a=\"&b"),
+                "https://h.example/?a=\"&b",
+                Some("href=\"https://h.example/?a=&quot;&amp;b\""),
+            ),
+        ] {
+            let support_contact = support_contact.map(|text| text.parse().unwrap());
+            let mail = render_with(&finding(), &ReminderSettings { support_contact, ..settings() });
+            assert!(mail.text.contains(&format!("QUESTIONS?    {shown}\n")), "{}", mail.text);
+            assert!(visible(&mail.html).contains(&format!("Questions?{shown}")), "{}", visible(&mail.html));
+            assert!(link.is_none_or(|link| mail.html.contains(link)), "{}", mail.html);
+        }
+    }
+
+    #[test]
+    fn an_organization_is_called_by_its_name_and_its_policy_is_linked() {
+        let settings = ReminderSettings {
+            support_contact: None,
+            organization_name: Some("Example & Sons".parse().unwrap()),
+            policy_link: Some("https://wiki.example.com/keys?a=1&b=2".parse().unwrap()),
+            ..settings()
+        };
+        let mail = render_with(&finding(), &settings);
+        assert_snapshot!("organization_text", mail.text);
+        let html = visible(&mail.html);
+        for words in [
+            "Example & Sons runs it to remind people",
+            "Please ask whoever looks after AWS at Example & Sons.",
+            "The policyhttps://wiki.example.com/keys?a=1&b=2",
+        ] {
+            assert!(html.contains(words), "{html}");
+        }
+        assert!(mail.html.contains("href=\"https://wiki.example.com/keys?a=1&amp;b=2\""), "{}", mail.html);
+        assert!(mail.html.contains("Example &amp; Sons"));
+        let usual = render(&finding());
+        assert!(![usual.text, usual.html].iter().any(|part| part.to_lowercase().contains("the policy")));
+    }
+
+    #[test]
+    fn one_day_is_no_plural() {
+        let mut finding = finding_with("/keys/0/age_days", json!(1));
+        finding["keys"][0]["created_at"] = json!("2026-02-28T00:00:00Z");
+        let mail = render_with(
+            &finding,
+            &ReminderSettings { alert_after_days: 1.try_into().unwrap(), ..settings() },
+        );
+        for part in [mail.subject.clone(), mail.text, visible(&mail.html)] {
+            assert!(!part.contains("1 days"), "{part}");
+        }
+        assert!(
+            mail.subject
+                .ends_with("1 AWS access key of jane.doe in account 111122223333 is older than 1 day")
+        );
+    }
+
+    #[test]
+    fn every_mail_is_whole() {
+        for mail in all_mails() {
+            assert!(!mail.subject.contains(['\r', '\n']), "{}", mail.subject);
+            assert!(mail.html.len() < HTML_BYTES_MAX, "{} bytes", mail.html.len());
+            for part in [mail.subject, mail.text, mail.html] {
+                let part = part.replace("{{ 1 }}", "");
+                for left_over in ["{{", "}}", "{%", "%}", "{#", "#}", ">none<", " none\n", "\n\n\n"] {
+                    assert!(!part.contains(left_over), "{left_over:?} in {part}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mail_fetches_nothing() {
+        for mail in all_mails() {
+            for fetched in
+                ["<img", "<link", "@import", "url(", "src=", "<script", "background=", "@font-face"]
+            {
+                assert!(!mail.html.contains(fetched), "{fetched}: {}", mail.html);
+            }
+        }
+    }
+}
