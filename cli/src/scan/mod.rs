@@ -1,5 +1,6 @@
 //! `keynudge scan`: whose keys are too old, and who would be told, without a deployment.
 
+pub(crate) mod html;
 pub(crate) mod report;
 
 use anyhow::{Result, bail};

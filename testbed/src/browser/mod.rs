@@ -141,6 +141,15 @@ impl Page {
         self.file("Page.captureScreenshot", &json!({ "format": "png" }))
     }
 
+    /// A picture of all of it, however long it is, as PNG.
+    pub fn whole_picture(&mut self) -> Result<Vec<u8>> {
+        let metrics = self.devtools.call("Page.getLayoutMetrics", &json!({}))?;
+        let mut clip = metrics["cssContentSize"].clone();
+        clip["scale"] = json!(1);
+        let all = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        self.file("Page.captureScreenshot", &all)
+    }
+
     /// The page on sheets of A4, as PDF.
     pub fn print(&mut self) -> Result<Vec<u8>> {
         let [width, height] = PAPER;
