@@ -122,7 +122,8 @@ struct ShownUsers {
 impl<'a> Page<'a> {
     fn new(report: &'a Report) -> Self {
         let told = |is: fn(&Telling) -> bool| report.owners.iter().filter(move |owner| is(&owner.telling));
-        let mut exempt: Vec<&StaleOwner> = told(|telling| matches!(telling, Telling::ExemptUntil(_))).collect();
+        let mut exempt: Vec<&StaleOwner> =
+            told(|telling| matches!(telling, Telling::ExemptUntil(_))).collect();
         exempt.sort_by_key(|owner| exempt_until(owner));
         let shown = |owner: &'a StaleOwner| ShownOwner::new(owner, report.as_of);
         let without_contact = told(|telling| *telling == Telling::WithoutContact);
@@ -141,7 +142,10 @@ impl<'a> Page<'a> {
             without_contact: Folded::new(without_contact.map(shown).collect(), "owner"),
             any_passed_over: report.owners.iter().any(|owner| owner.passed_over > 0),
             exempt: Folded::new(exempt.into_iter().map(shown).collect(), "owner"),
-            unused: Folded::new(unused.into_iter().map(|unused| UnusedKey::new(unused, report.as_of)).collect(), "key"),
+            unused: Folded::new(
+                unused.into_iter().map(|unused| UnusedKey::new(unused, report.as_of)).collect(),
+                "key",
+            ),
             unused_after_days: UNUSED_AFTER_DAYS,
             never_used_said: format!("{} of them never used", grouped(never)),
             users: users(&report.users),
@@ -189,7 +193,7 @@ impl<'a> Told<'a> {
                 let why = match recipient.found_by {
                     ContactSource::Tag => "named by the contact tag",
                     ContactSource::UserName => "the user name is the address",
-                    ContactSource::DefaultDomain => "user name at the default domain",
+                    ContactSource::DefaultDomain => "name at the default domain",
                     ContactSource::Fallback => "fallback: no other address is known",
                 };
                 Self { who: Some(parts(recipient.to.as_str())), why: why.to_owned() }
@@ -249,7 +253,8 @@ fn figures(report: &Report, unused: usize) -> Vec<Figure> {
         Figure::new("owners would be mailed", told(|telling| matches!(telling, Telling::Mail(_)))),
         Figure::new("owners without contact", told(|telling| *telling == Telling::WithoutContact))
             .with_link("without-contact"),
-        Figure::new("owners exempt", told(|telling| matches!(telling, Telling::ExemptUntil(_)))).with_link("exempt"),
+        Figure::new("owners exempt", told(|telling| matches!(telling, Telling::ExemptUntil(_))))
+            .with_link("exempt"),
         Figure::new("unused old keys", grouped(unused)).with_link("unused"),
         Figure::new("days old is the oldest", oldest.map_or("–".to_owned(), |days| grouped(days as usize))),
         Figure::new("users checked", grouped(report.users.checked)).with_link("users"),

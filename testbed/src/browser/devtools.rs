@@ -213,3 +213,40 @@ fn find() -> Result<PathBuf> {
 fn no_browser(tried: &str) -> Error {
     Error::NoBrowser { tried: tried.to_owned(), variable: VARIABLE }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+    use std::time::Instant;
+
+    /// Processes that name this profile on their command line.
+    fn processes_of(profile: &Path) -> usize {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let command_lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        let profile = profile.to_str().unwrap();
+        command_lines.filter(|line| String::from_utf8_lossy(line).contains(profile)).count()
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_browser() {
+        let devtools = DevTools::start().unwrap_or_else(|error| panic!("{error}"));
+        let profile = devtools.run.temporary();
+        assert!(processes_of(&profile) > 0);
+        drop(devtools);
+        // Its helpers go when they notice that it is gone.
+        let deadline = Instant::now() + PATIENCE;
+        while processes_of(&profile) > 0 {
+            assert!(Instant::now() < deadline, "left behind");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_command_that_it_does_not_know_is_an_error_that_names_it() {
+        let mut devtools = DevTools::start().unwrap_or_else(|error| panic!("{error}"));
+        let error = devtools.call("Page.bake", &json!({})).unwrap_err().to_string();
+        assert!(error.starts_with("the browser refused Page.bake: "), "{error}");
+    }
+}

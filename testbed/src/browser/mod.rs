@@ -87,9 +87,10 @@ impl Page {
 
     /// Shows it there, in this way.
     pub fn show(&mut self, screen: Screen, look: Look) -> Result<()> {
+        // Without a medium, the screen has its own, and so has paper.
         let (media, scheme) = match look {
-            Look::Light => ("screen", "light"),
-            Look::Dark => ("screen", "dark"),
+            Look::Light => ("", "light"),
+            Look::Dark => ("", "dark"),
             Look::Print => ("print", "light"),
         };
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
