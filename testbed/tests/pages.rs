@@ -35,6 +35,7 @@ fn there_is_nothing_to_say_about_a_good_page() {
 fn every_kind_of_fault_is_found() {
     let wide = "<h1>Keys</h1><div style='width: 600px; height: 9px'></div>";
     let narrow_box = "<h1>Keys</h1><p style='width: 60px'>AKIAIOSFODNN7EXAMPLE</p>";
+    let broken = "<h1>Keys</h1><p style='width: 60px; overflow-wrap: anywhere'>AKIAIOSFODNN7EXAMPLE</p>";
     let cut = "<h1>Keys</h1><p style='height: 30px; overflow: hidden'>Ten<br>of<br>them</p>";
     let over = "<h1>Keys</h1><svg role=img aria-label=keys width=90 height=40><text y=20>one</text><text y=22>two</text></svg>";
     let faint = "<h1>Keys</h1><p style='color: #aaa'>Ten of them</p>";
@@ -46,6 +47,7 @@ fn every_kind_of_fault_is_found() {
     let cases = [
         (wide, "scrolls sideways"),
         (narrow_box, "sticks out of p sideways"),
+        (broken, "a word is broken in p"),
         (cut, "cut off at the height of p"),
         (over, "lies over text in svg"),
         (faint, "hard to see"),

@@ -140,9 +140,9 @@ impl DevTools {
         }
     }
 
-    /// Waits until the tab says this by itself.
-    pub(super) fn wait_for(&mut self, event: &str) -> Result<()> {
-        while !self.events.iter().any(|message| message["method"] == event) {
+    /// Waits until the tab says, by itself, something of this kind that is what is awaited.
+    pub(super) fn wait_for(&mut self, event: &str, is_awaited: impl Fn(&Value) -> bool) -> Result<()> {
+        while !self.events(event).any(&is_awaited) {
             let message = self.next(event)?;
             self.events.push(message);
         }

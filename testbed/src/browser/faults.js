@@ -3,6 +3,8 @@
   const faults = new Set();
   const root = document.documentElement;
   const TOLERANCE = 1.5;
+  // The id of a key.
+  const LONG_WORD = 20;
 
   const nameOf = (element) => {
     const classes = (element.getAttribute('class') ?? '').trim();
@@ -29,7 +31,7 @@
     const range = document.createRange();
     range.selectNodeContents(node);
     const boxes = [...range.getClientRects()].filter((box) => box.width > 0 && box.height > 0);
-    if (boxes.length) texts.push({ said: node.data.trim().slice(0, 40), parent, boxes });
+    if (boxes.length) texts.push({ whole: node.data.trim(), said: node.data.trim().slice(0, 40), parent, boxes });
   }
 
   const sticksOut = (box, frame, across) => across
@@ -58,6 +60,13 @@
         faults.add(`text is cut off at the height of ${nameOf(at)}: ${said}`);
       }
     }
+  }
+
+  // A column so narrow that it breaks words which are not even long.
+  for (const { said, whole, boxes, parent } of texts) {
+    const isShortWord = whole.length <= LONG_WORD && !/[\s-]/.test(whole);
+    const lines = new Set(boxes.map((box) => Math.round(box.top)));
+    if (isShortWord && lines.size > 1) faults.add(`a word is broken in ${nameOf(parent)}: ${said}`);
   }
 
   // Text over text, where it is placed by hand.

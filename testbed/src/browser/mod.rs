@@ -17,6 +17,10 @@ use crate::{Error, Result};
 const FAULTS: &str = include_str!("faults.js");
 const CHART: &str = include_str!("chart.js");
 
+/// Kept when the frame after the next one begins: what is folded or unfolded counts as such from a frame on.
+const PAINTED: &str =
+    "new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(null))))";
+
 /// A4, in inches.
 const PAPER: [f64; 2] = [8.27, 11.69];
 
@@ -79,10 +83,19 @@ impl Page {
         }
         let mut page = Self { devtools, url: url(&file) };
         page.show(Screen::Desk, Look::Light)?;
-        let url = json!({ "url": page.url });
-        page.devtools.call("Page.navigate", &url)?;
-        page.devtools.wait_for("Page.loadEventFired")?;
+        page.load()?;
         Ok(page)
+    }
+
+    /// Waits until all of it is there. The empty page that a tab begins with says that it is, too.
+    fn load(&mut self) -> Result<()> {
+        self.devtools.call("Page.setLifecycleEventsEnabled", &json!({ "enabled": true }))?;
+        let started = self.devtools.call("Page.navigate", &json!({ "url": self.url }))?;
+        if let Some(error) = started["errorText"].as_str() {
+            return Err(self.devtools.failed(format!("cannot open {}: {error}", self.url)));
+        }
+        let is_ours = |event: &Value| event["name"] == "load" && event["loaderId"] == started["loaderId"];
+        self.devtools.wait_for("Page.lifecycleEvent", is_ours)
     }
 
     /// Shows it there, in this way.
@@ -126,15 +139,20 @@ impl Page {
         self.evaluate(CHART)
     }
 
-    /// The value of an expression of `JavaScript`.
+    /// The value of an expression of `JavaScript`, once the page shows what it was last asked to show.
     pub fn evaluate<T: DeserializeOwned>(&mut self, expression: &str) -> Result<T> {
-        let parameters = json!({ "expression": expression, "returnByValue": true });
-        let answer = self.devtools.call("Runtime.evaluate", &parameters)?;
-        if let Some(thrown) = answer.get("exceptionDetails") {
-            return Err(self.devtools.failed(format!("could not evaluate {expression}: {thrown}")));
-        }
-        let value = serde_json::from_value(answer["result"]["value"].clone());
+        self.value(PAINTED)?;
+        let value = serde_json::from_value(self.value(expression)?);
         value.map_err(|error| self.devtools.failed(format!("said something else to {expression}: {error}")))
+    }
+
+    fn value(&mut self, expression: &str) -> Result<Value> {
+        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let answer = self.devtools.call("Runtime.evaluate", &parameters)?;
+        match answer.get("exceptionDetails") {
+            Some(thrown) => Err(self.devtools.failed(format!("could not evaluate {expression}: {thrown}"))),
+            None => Ok(answer["result"]["value"].clone()),
+        }
     }
 
     /// A picture of what can be seen without scrolling, as PNG.
