@@ -146,6 +146,27 @@ pub enum Error {
         /// What is stuck where, and what the functions said last.
         report: String,
     },
+    /// Pages are looked at in a browser, and there is none.
+    #[error(
+        "no browser for the pages (tried {tried}): on Debian, `apt-get install chromium`, or let {variable} name \
+         the Chromium or Chrome to use"
+    )]
+    NoBrowser {
+        /// Where it was looked for.
+        tried: String,
+        /// The environment variable that can name another.
+        variable: &'static str,
+    },
+    /// The browser failed.
+    #[error("the browser {what}; the end of its log, {}:\n{tail}", log.display())]
+    Browser {
+        /// What it did.
+        what: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of that file.
+        tail: String,
+    },
     /// A part of the testbed could not be started.
     #[error("starting {what}")]
     Start {

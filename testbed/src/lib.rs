@@ -45,6 +45,10 @@
 //! * [`interrupt`]: how they are ended.
 //! * [`share`]: a number or a percentage on the command line.
 //!
+//! For tests of the pages that it makes:
+//!
+//! * [`browser`]: headless Chromium, which says what is wrong with a page.
+//!
 //! Who is mailed:
 //!
 //! * [`population`]: generated users, each with what must happen to them.
@@ -52,6 +56,7 @@
 //! * [`emulator_iam`]: the same users in the emulator's own IAM.
 
 pub mod aws;
+pub mod browser;
 pub mod charts;
 pub mod cost;
 pub mod deployment;

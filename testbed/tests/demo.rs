@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use keynudge_testbed::browser::{self, Look, Page, Screen};
 use keynudge_testbed::processes::{self, Process};
 use serde_json::Value;
 
@@ -55,10 +56,34 @@ fn a_run_ends_with_its_figures_as_json_and_as_a_page() {
     let mails = figures["mails"].as_u64().unwrap();
     assert!(mails > 0, "{json}");
 
-    let html = fs::read_to_string(page).unwrap();
+    let html = fs::read_to_string(&page).unwrap();
     assert!(html.contains(&format!("<h1>{mails} mails to the owners of old keys</h1>")));
     assert!(html.contains(&format!("lists {} users", figures["users"])));
     assert!(html.contains("verdict right"));
+    assert_nothing_is_wrong_with(&page);
+}
+
+/// Wide, narrow, in the dark and on paper. The mails in its frames have tests of their own.
+fn assert_nothing_is_wrong_with(file: &Path) {
+    let mut page = Page::open(file).unwrap_or_else(|error| panic!("{error}"));
+    for (screen, look) in [
+        (Screen::Desk, Look::Light),
+        (Screen::Desk, Look::Dark),
+        (Screen::Phone, Look::Light),
+        (Screen::Phone, Look::Dark),
+        (Screen::Desk, Look::Print),
+    ] {
+        page.show(screen, look).unwrap();
+        assert_eq!(page.faults().unwrap(), [""; 0], "{screen:?}, {look:?}");
+        let chart = page.chart().unwrap();
+        assert!(chart.said > 60 && chart.said == chart.drawn, "{screen:?}, {look:?}: {chart:?}");
+    }
+    let frames: u32 = page.evaluate("document.querySelectorAll('iframe[srcdoc]').length").unwrap();
+    assert!(frames > 0);
+    assert_eq!(page.complaints().unwrap(), [""; 0]);
+    // All of the mails are on paper, though only one is unfolded on the screen.
+    let sheets = browser::sheets(&page.print().unwrap());
+    assert!(sheets >= frames as usize, "{sheets} sheets, {frames} mails");
 }
 
 /// Its exit code is still what came of the run, not that of an interrupted program.

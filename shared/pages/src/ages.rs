@@ -2,26 +2,68 @@
 
 use serde::Serialize;
 
-/// The drawing's size and margins, in SVG's units.
-const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 48.0;
-const RIGHT: f64 = 948.0;
-const TOP: f64 = 34.0;
-const BOTTOM: f64 = 266.0;
-
-/// One bar is as many days, and the last one is all that are older.
+/// One bar of the finest drawing is as many days, and the last one is all that are older.
 const DAYS_PER_BAR: u32 = 10;
 const BARS: usize = 39;
-const BARS_PER_TICK: usize = 3;
-const GAP: f64 = 2.0;
 
 /// Horizontal lines to read the height by.
 const LINES: u32 = 4;
 
-/// The chart, ready to be drawn.
+/// One way to draw the chart, in SVG's units.
+struct Layout {
+    /// Its class in the page's style.
+    name: &'static str,
+    width: f64,
+    height: f64,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    gap: f64,
+    /// How many of the counted bars are drawn as one.
+    merged: usize,
+    bars_per_tick: usize,
+}
+
+const LAYOUTS: [Layout; 2] = [
+    Layout {
+        name: "wide",
+        width: 960.0,
+        height: 320.0,
+        left: 48.0,
+        right: 948.0,
+        top: 34.0,
+        bottom: 266.0,
+        gap: 2.0,
+        merged: 1,
+        bars_per_tick: 3,
+    },
+    // As wide as it is shown on a phone, so that letters are of their usual size.
+    Layout {
+        name: "narrow",
+        width: 340.0,
+        height: 260.0,
+        left: 42.0,
+        right: 334.0,
+        top: 34.0,
+        bottom: 206.0,
+        gap: 2.0,
+        merged: 3,
+        bars_per_tick: 3,
+    },
+];
+
+/// The chart, ready to be drawn in the ways that a page has room for.
 #[derive(Serialize)]
 pub struct AgeChart {
+    threshold_days: u32,
+    keys: u32,
+    drawings: Vec<Drawing>,
+}
+
+#[derive(Serialize)]
+struct Drawing {
+    name: &'static str,
     width: f64,
     height: f64,
     left: f64,
@@ -31,8 +73,7 @@ pub struct AgeChart {
     bars: Vec<Bar>,
     lines: Vec<Line>,
     ticks: Vec<Tick>,
-    threshold_days: u32,
-    threshold_x: f64,
+    threshold: Threshold,
 }
 
 #[derive(Serialize)]
@@ -62,6 +103,14 @@ struct Tick {
     label: String,
 }
 
+/// The line at the age from which active keys are stale, and where its label has room.
+#[derive(Serialize)]
+struct Threshold {
+    x: f64,
+    label_x: f64,
+    label_anchor: &'static str,
+}
+
 /// What a key's age means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
@@ -89,6 +138,14 @@ impl Count {
     fn total(self) -> u32 {
         self.fresh + self.stale + self.inactive
     }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            fresh: self.fresh + other.fresh,
+            stale: self.stale + other.stale,
+            inactive: self.inactive + other.inactive,
+        }
+    }
 }
 
 impl Default for AgeCounts {
@@ -108,80 +165,124 @@ impl AgeCounts {
             KeyState::Inactive => count.inactive += 1,
         }
     }
+
+    /// How many keys were counted.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.0.iter().map(|count| count.total()).sum()
+    }
+
+    /// The keys of each bar, if so many are drawn as one; those older than all others stay apart.
+    fn merged(&self, bars: usize) -> Vec<Count> {
+        let together = |counts: &[Count]| counts.iter().copied().fold(Count::default(), Count::and);
+        let (younger, older) = self.0.split_at(BARS);
+        younger.chunks(bars).map(together).chain([together(older)]).collect()
+    }
 }
 
 impl AgeChart {
     /// The chart of `counts`, with a mark at the age from which active keys are stale.
     #[must_use]
-    pub fn new(AgeCounts(counts): &AgeCounts, threshold_days: u32) -> Self {
+    pub fn new(counts: &AgeCounts, threshold_days: u32) -> Self {
+        let drawings = LAYOUTS.iter().map(|layout| layout.draw(counts, threshold_days));
+        Self { threshold_days, keys: counts.total(), drawings: drawings.collect() }
+    }
+}
+
+impl Layout {
+    fn draw(&self, counts: &AgeCounts, threshold_days: u32) -> Drawing {
+        let counts = counts.merged(self.merged);
         let step = step(counts.iter().map(|count| count.total()).max().unwrap_or_default());
         let top = step * LINES;
-        Self {
-            width: WIDTH,
-            height: HEIGHT,
-            left: LEFT,
-            right: RIGHT,
-            bottom: BOTTOM,
-            bar_width: bar_width() - GAP,
-            bars: counts.iter().enumerate().map(|(at, count)| bar(at, *count, top)).collect(),
-            lines: (0..=LINES).map(|line| Line { y: y(line * step, top), label: line * step }).collect(),
-            ticks: ticks(),
-            threshold_days,
-            threshold_x: x_of_days(threshold_days),
+        let line = |line| Line { y: self.y(line * step, top), label: line * step };
+        Drawing {
+            name: self.name,
+            width: self.width,
+            height: self.height,
+            left: self.left,
+            right: self.right,
+            bottom: self.bottom,
+            bar_width: self.pitch() - self.gap,
+            bars: counts.iter().enumerate().map(|(at, count)| self.bar(at, *count, top)).collect(),
+            lines: (0..=LINES).map(line).collect(),
+            ticks: self.ticks(),
+            threshold: self.threshold(threshold_days),
         }
     }
-}
 
-/// A bar's parts stand on one another: what matters most at the bottom.
-fn bar(at: usize, count: Count, top: u32) -> Bar {
-    let mut base = 0;
-    let kinds = [("stale", count.stale), ("fresh", count.fresh), ("inactive", count.inactive)];
-    let parts = kinds.into_iter().filter(|(_, keys)| *keys > 0).map(|(kind, keys)| {
-        base += keys;
-        let y_top = y(base, top);
-        Part { kind, y: y_top, height: y(base - keys, top) - y_top }
-    });
-    let parts = parts.collect();
-    Bar { x: x(at) + GAP / 2.0, title: format!("{}: {} keys", days(at), count.total()), parts }
-}
+    /// A bar's parts stand on one another: what matters most at the bottom.
+    fn bar(&self, at: usize, count: Count, top: u32) -> Bar {
+        let mut base = 0;
+        let kinds = [("stale", count.stale), ("fresh", count.fresh), ("inactive", count.inactive)];
+        let parts = kinds.into_iter().filter(|(_, keys)| *keys > 0).map(|(kind, keys)| {
+            base += keys;
+            let y_top = self.y(base, top);
+            Part { kind, y: y_top, height: round(self.y(base - keys, top) - y_top) }
+        });
+        let parts = parts.collect();
+        let keys = count.total();
+        let title = format!("{}: {keys} key{}", self.days(at), if keys == 1 { "" } else { "s" });
+        Bar { x: round(self.x(at) + self.gap / 2.0), title, parts }
+    }
 
-fn days(bar: usize) -> String {
-    let from = days_before(bar);
-    if bar == BARS {
-        format!("{from} days and more")
-    } else {
-        format!("{from} to {} days", from + DAYS_PER_BAR - 1)
+    fn days(&self, bar: usize) -> String {
+        let from = self.days_before(bar);
+        if bar == self.bars() {
+            format!("{from} days and more")
+        } else {
+            format!("{from} to {} days", self.days_before(bar + 1) - 1)
+        }
+    }
+
+    /// Without the last one.
+    fn bars(&self) -> usize {
+        BARS / self.merged
+    }
+
+    fn days_before(&self, bar: usize) -> u32 {
+        u32::try_from(bar * self.merged).unwrap_or_default() * DAYS_PER_BAR
+    }
+
+    fn ticks(&self) -> Vec<Tick> {
+        // One right before the last, which has a label of its own, would have no room.
+        let regular = (0..self.bars()).step_by(self.bars_per_tick);
+        let regular =
+            regular.map(|bar| Tick { x: round(self.x(bar)), label: self.days_before(bar).to_string() });
+        let last = self.x(self.bars()) + self.pitch() / 2.0;
+        let older = Tick { x: round(last), label: format!("{}+", self.days_before(self.bars())) };
+        regular.filter(|tick| last - tick.x > LABEL_WIDTH).chain([older]).collect()
+    }
+
+    fn threshold(&self, days: u32) -> Threshold {
+        let bars = f64::from(days) / f64::from(self.days_before(1));
+        let x = round((self.left + bars * self.pitch()).min(self.right));
+        let is_left = x < f64::midpoint(self.left, self.right);
+        let (label_x, label_anchor) = if is_left { (x + 8.0, "start") } else { (x - 8.0, "end") };
+        Threshold { x, label_x, label_anchor }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "some tens of bars")]
+    fn x(&self, bar: usize) -> f64 {
+        self.left + bar as f64 * self.pitch()
+    }
+
+    /// From one bar to the next.
+    #[expect(clippy::cast_precision_loss, reason = "some tens of bars")]
+    fn pitch(&self) -> f64 {
+        (self.right - self.left) / (self.bars() + 1) as f64
+    }
+
+    fn y(&self, keys: u32, top: u32) -> f64 {
+        round(self.bottom - (self.bottom - self.top) * f64::from(keys) / f64::from(top))
     }
 }
 
-fn days_before(bar: usize) -> u32 {
-    u32::try_from(bar).unwrap_or_default() * DAYS_PER_BAR
-}
+/// What a tick's label takes, with some air.
+const LABEL_WIDTH: f64 = 34.0;
 
-fn ticks() -> Vec<Tick> {
-    let regular = (0..BARS).step_by(BARS_PER_TICK);
-    let regular = regular.map(|bar| Tick { x: x(bar), label: days_before(bar).to_string() });
-    let older = Tick { x: x(BARS) + bar_width() / 2.0, label: format!("{}+", days_before(BARS)) };
-    regular.chain([older]).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "some tens of bars")]
-fn x(bar: usize) -> f64 {
-    LEFT + bar as f64 * bar_width()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "some tens of bars")]
-fn bar_width() -> f64 {
-    (RIGHT - LEFT) / (BARS + 1) as f64
-}
-
-fn x_of_days(days: u32) -> f64 {
-    let bars = f64::from(days) / f64::from(DAYS_PER_BAR);
-    (LEFT + bars * bar_width()).min(RIGHT)
-}
-
-fn y(keys: u32, top: u32) -> f64 {
-    BOTTOM - (BOTTOM - TOP) * f64::from(keys) / f64::from(top)
+/// Thousandths of a unit are more than anybody sees, and the heights of single keys among many are not lost.
+fn round(length: f64) -> f64 {
+    (length * 1_000.0).round() / 1_000.0
 }
 
 /// The least round number that, times the number of lines, reaches over the highest bar.
@@ -210,11 +311,23 @@ mod tests {
             counts.add(age_days, if age_days < 90 { KeyState::Fresh } else { KeyState::Stale });
         }
         counts.add(u32::MAX, KeyState::Inactive);
-        let chart = AgeChart::new(&counts, 90);
-        let tops = chart.bars.iter().flat_map(|bar| &bar.parts).map(|part| part.y);
-        assert!(tops.into_iter().all(|y| (TOP..BOTTOM).contains(&y)));
-        let keys =
-            chart.bars.iter().map(|bar| bar.title.rsplit(' ').nth(1).unwrap().parse::<usize>().unwrap());
-        assert_eq!(keys.sum::<usize>(), 1_001);
+        assert_eq!(counts.total(), 1_001);
+        for (layout, drawing) in LAYOUTS.iter().zip(AgeChart::new(&counts, 90).drawings) {
+            let tops = drawing.bars.iter().flat_map(|bar| &bar.parts).map(|part| part.y);
+            assert!(tops.into_iter().all(|y| (layout.top..layout.bottom).contains(&y)));
+            let titles = drawing.bars.iter().map(|bar| bar.title.rsplit(' ').nth(1).unwrap());
+            let keys: Vec<u32> = titles.map(|keys| keys.parse().unwrap()).collect();
+            assert_eq!(keys.iter().sum::<u32>(), 1_001, "{}", layout.name);
+            assert_eq!(*keys.last().unwrap(), 611, "{}", layout.name);
+        }
+    }
+
+    #[test]
+    fn the_thresholds_label_is_inside_the_frame_on_its_roomier_side() {
+        for layout in &LAYOUTS {
+            let [early, late, beyond] = [90, 300, 10_000].map(|days| layout.threshold(days));
+            assert_eq!([early.label_anchor, late.label_anchor, beyond.label_anchor], ["start", "end", "end"]);
+            assert!(beyond.x <= layout.right);
+        }
     }
 }

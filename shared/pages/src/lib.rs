@@ -1,3 +1,73 @@
 //! Pages that show people what Keynudge found: what the scan's report and the demo's page have in common.
+//!
+//! A page is one file that needs no other, no network and no script, since it is mailed around and opened years later.
 
 pub mod ages;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, UndefinedBehavior};
+use serde::Serialize;
+
+/// What pages are made of, by the names under which they `extend` and `import` it. The names tell the template engine that
+/// everything in them is to be escaped for HTML.
+const BASE: (&str, &str) = ("base.html", include_str!("../templates/base.html"));
+const PARTS: (&str, &str) = ("parts.html", include_str!("../templates/parts.html"));
+const PAGE_NAME: &str = "page.html";
+
+/// A number that a page begins with.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    name: &'static str,
+    value: String,
+    /// The id of the part of the page that takes it apart.
+    link: Option<&'static str>,
+}
+
+impl Figure {
+    /// This many of them.
+    #[must_use]
+    pub fn new(name: &'static str, value: String) -> Self {
+        Self { name, value, link: None }
+    }
+
+    /// Leads to where it is taken apart: an element with this id.
+    #[must_use]
+    pub fn with_link(self, id: &'static str) -> Self {
+        Self { link: Some(id), ..self }
+    }
+}
+
+/// The page that `template` makes of `content`. Whatever the content says is escaped, and what the template asks for and
+/// the content has not is an error.
+pub fn render(template: &str, content: &impl Serialize) -> Result<String, Error> {
+    let mut templates = Environment::new();
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    templates.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    for (name, source) in [BASE, PARTS, (PAGE_NAME, template)] {
+        templates.add_template(name, source)?;
+    }
+    templates.get_template(PAGE_NAME)?.render(Serde(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const PAGE: &str =
+        "{% extends \"base.html\" %}\n{% block main %}<p title=\"{{ said }}\">{{ said }}</p>{% endblock %}";
+
+    #[test]
+    fn whatever_is_said_is_escaped() {
+        let said = BTreeMap::from([("said", r#""><script src='//evil.test'></script>&lt;"#)]);
+        let page = render(PAGE, &said).unwrap();
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("&quot;&gt;&lt;script src=&#x27;&#x2f;&#x2f;evil.test&#x27;&gt;"), "{page}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        assert!(render(PAGE, &BTreeMap::from([("sayd", "")])).is_err());
+    }
+}

@@ -6,18 +6,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use indicatif::{DecimalBytes, HumanCount};
+use keynudge_pages::Figure;
 use keynudge_pages::ages::{AgeChart, AgeCounts, KeyState};
 use keynudge_testbed::outbox::Mail;
 use keynudge_testbed::population::{Contact, Exemption, Keys, Population, Profile, Setting};
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::report::Report;
 use keynudge_testbed::estate::Kind;
 
-/// Its name tells the template engine that everything in it is to be escaped for HTML.
-const TEMPLATE_NAME: &str = "demo.html";
 const TEMPLATE: &str = include_str!("../../../templates/demo.html");
 
 /// More of them would only make the page heavy.
@@ -38,10 +35,7 @@ pub(crate) fn write(
 }
 
 fn render(page: &Page) -> Result<String> {
-    let mut templates = Environment::new();
-    templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    templates.add_template(TEMPLATE_NAME, TEMPLATE)?;
-    Ok(templates.get_template(TEMPLATE_NAME)?.render(Serde(page))?)
+    Ok(keynudge_pages::render(TEMPLATE, page)?)
 }
 
 #[derive(Serialize)]
@@ -60,12 +54,6 @@ struct Page<'a> {
     costs: Vec<ShownCost>,
     accounts: Vec<ShownAccount<'a>>,
     more_accounts: usize,
-}
-
-#[derive(Serialize)]
-struct Figure {
-    name: &'static str,
-    value: String,
 }
 
 #[derive(Serialize)]
@@ -148,16 +136,15 @@ fn human(number: u64) -> String {
 
 fn figures(report: &Report) -> Vec<Figure> {
     let figures = &report.figures;
-    let figure = |name, value| Figure { name, value };
     vec![
-        figure("stale owners", human(figures.stale_owners)),
-        figure("mails", human(figures.mails as u64)),
-        figure("without contact", human(figures.without_contact)),
-        figure("exempt", human(figures.exempt)),
-        figure("dead letters", human(figures.dead_letters as u64)),
-        figure("duplicates", human(figures.duplicates as u64)),
-        figure("seconds", format!("{:.1}", figures.wall_s)),
-        figure("users per second", format!("{:.0}", figures.users_per_second())),
+        Figure::new("stale owners", human(figures.stale_owners)),
+        Figure::new("mails", human(figures.mails as u64)),
+        Figure::new("without contact", human(figures.without_contact)),
+        Figure::new("exempt", human(figures.exempt)),
+        Figure::new("dead letters", human(figures.dead_letters as u64)),
+        Figure::new("duplicates", human(figures.duplicates as u64)),
+        Figure::new("seconds", format!("{:.1}", figures.wall_s)),
+        Figure::new("users per second", format!("{:.0}", figures.users_per_second())),
     ]
 }
 

@@ -1,0 +1,205 @@
+//! A real browser for tests of pages: headless Chromium, which opens a file, and tells what is wrong with what it shows.
+
+mod devtools;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use self::devtools::DevTools;
+use crate::{Error, Result};
+
+const FAULTS: &str = include_str!("faults.js");
+const CHART: &str = include_str!("chart.js");
+
+/// Kept when the frame after the next one begins: what is folded or unfolded counts as such from a frame on.
+const PAINTED: &str =
+    "new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(null))))";
+
+/// A4, in inches.
+const PAPER: [f64; 2] = [8.27, 11.69];
+
+/// What a page is looked at on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// A window on a desk.
+    Desk,
+    /// A phone, held upright.
+    Phone,
+}
+
+impl Screen {
+    fn metrics(self) -> Value {
+        match self {
+            Self::Desk => json!({ "width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": false }),
+            Self::Phone => json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true }),
+        }
+    }
+}
+
+/// How a page is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// To whoever prefers light pages.
+    Light,
+    /// To whoever prefers dark ones.
+    Dark,
+    /// As it is printed.
+    Print,
+}
+
+/// The chart that can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Chart {
+    /// How many keys its bars say they are.
+    pub said: u32,
+    /// How many keys its bars are as high as.
+    pub drawn: u32,
+}
+
+/// An open page. Dropping it ends the browser.
+#[derive(Debug)]
+pub struct Page {
+    devtools: DevTools,
+    url: String,
+}
+
+impl Page {
+    /// Starts a browser and opens this file in it, on a desk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoBrowser`] where there is none, [`Error::Browser`] if it fails.
+    pub fn open(file: &Path) -> Result<Self> {
+        let file = fs::canonicalize(file).map_err(Error::file("opening", file))?;
+        let mut devtools = DevTools::start()?;
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            devtools.call(&format!("{domain}.enable"), &json!({}))?;
+        }
+        let mut page = Self { devtools, url: url(&file) };
+        page.show(Screen::Desk, Look::Light)?;
+        page.load()?;
+        Ok(page)
+    }
+
+    /// Waits until all of it is there. The empty page that a tab begins with says that it is, too.
+    fn load(&mut self) -> Result<()> {
+        self.devtools.call("Page.setLifecycleEventsEnabled", &json!({ "enabled": true }))?;
+        let started = self.devtools.call("Page.navigate", &json!({ "url": self.url }))?;
+        if let Some(error) = started["errorText"].as_str() {
+            return Err(self.devtools.failed(format!("cannot open {}: {error}", self.url)));
+        }
+        let is_ours = |event: &Value| event["name"] == "load" && event["loaderId"] == started["loaderId"];
+        self.devtools.wait_for("Page.lifecycleEvent", is_ours)
+    }
+
+    /// Shows it there, in this way.
+    pub fn show(&mut self, screen: Screen, look: Look) -> Result<()> {
+        // Without a medium, the screen has its own, and so has paper.
+        let (media, scheme) = match look {
+            Look::Light => ("", "light"),
+            Look::Dark => ("", "dark"),
+            Look::Print => ("print", "light"),
+        };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools.call("Emulation.setDeviceMetricsOverride", &screen.metrics())?;
+        self.devtools.call("Emulation.setEmulatedMedia", &json!({ "media": media, "features": features }))?;
+        Ok(())
+    }
+
+    /// What is wrong with the page as it is shown now: it scrolls sideways, text is cut off, sticks out of its box, lies over
+    /// other text or can hardly be told from what is behind it; or its parts cannot be told apart by those who hear it.
+    pub fn faults(&mut self) -> Result<Vec<String>> {
+        self.evaluate(FAULTS)
+    }
+
+    /// What went wrong since it was opened: what it wanted from elsewhere, what its policy forbade, and errors.
+    pub fn complaints(&mut self) -> Result<Vec<String>> {
+        // Everything that is under way arrives before the answer to this.
+        self.evaluate::<Value>("null")?;
+        let logged = self.devtools.events("Log.entryAdded").filter_map(|event| text(&event["entry"]["text"]));
+        let thrown = self
+            .devtools
+            .events("Runtime.exceptionThrown")
+            .map(|event| event["exceptionDetails"].to_string());
+        let requests = self.devtools.events("Network.requestWillBeSent");
+        let requests = requests.filter_map(|event| text(&event["request"]["url"]));
+        let loaded = requests.filter(|url| *url != self.url && !url.starts_with("data:"));
+        let loaded = loaded.map(|url| format!("it loads {url}"));
+        Ok(logged.chain(thrown).chain(loaded).collect())
+    }
+
+    /// The chart that can be seen, in numbers of keys.
+    pub fn chart(&mut self) -> Result<Chart> {
+        self.evaluate(CHART)
+    }
+
+    /// The value of an expression of `JavaScript`, once the page shows what it was last asked to show.
+    pub fn evaluate<T: DeserializeOwned>(&mut self, expression: &str) -> Result<T> {
+        self.value(PAINTED)?;
+        let value = serde_json::from_value(self.value(expression)?);
+        value.map_err(|error| self.devtools.failed(format!("said something else to {expression}: {error}")))
+    }
+
+    fn value(&mut self, expression: &str) -> Result<Value> {
+        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let answer = self.devtools.call("Runtime.evaluate", &parameters)?;
+        match answer.get("exceptionDetails") {
+            Some(thrown) => Err(self.devtools.failed(format!("could not evaluate {expression}: {thrown}"))),
+            None => Ok(answer["result"]["value"].clone()),
+        }
+    }
+
+    /// A picture of what can be seen without scrolling, as PNG.
+    pub fn picture(&mut self) -> Result<Vec<u8>> {
+        self.file("Page.captureScreenshot", &json!({ "format": "png" }))
+    }
+
+    /// A picture of all of it, however long it is, as PNG.
+    pub fn whole_picture(&mut self) -> Result<Vec<u8>> {
+        let metrics = self.devtools.call("Page.getLayoutMetrics", &json!({}))?;
+        let mut clip = metrics["cssContentSize"].clone();
+        clip["scale"] = json!(1);
+        let all = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        self.file("Page.captureScreenshot", &all)
+    }
+
+    /// The page on sheets of A4, as PDF.
+    pub fn print(&mut self) -> Result<Vec<u8>> {
+        let [width, height] = PAPER;
+        let sheet = json!({ "paperWidth": width, "paperHeight": height, "preferCSSPageSize": true });
+        self.file("Page.printToPDF", &sheet)
+    }
+
+    fn file(&mut self, method: &str, parameters: &Value) -> Result<Vec<u8>> {
+        let answer = self.devtools.call(method, parameters)?;
+        let content = answer["data"].as_str().and_then(|data| BASE64_STANDARD.decode(data).ok());
+        content.ok_or_else(|| self.devtools.failed(format!("sent no file ({method})")))
+    }
+}
+
+/// How many sheets of paper a PDF of Chromium's has: the count at the root of its pages.
+#[must_use]
+pub fn sheets(pdf: &[u8]) -> usize {
+    let pdf = String::from_utf8_lossy(pdf);
+    let counts = pdf.split("/Count ").skip(1).filter_map(|rest| {
+        rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
+    });
+    counts.max().unwrap_or_default()
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// Tests' files have ordinary names; a path with a `#` or a `?` in it would be another page.
+fn url(file: &Path) -> String {
+    let file: PathBuf = file.iter().collect();
+    let path = file.to_string_lossy().replace('%', "%25").replace('#', "%23").replace('?', "%3F");
+    format!("file://{}", path.replace(' ', "%20"))
+}
