@@ -1,7 +1,7 @@
 //! `keynudge dlq`: look at dead letters, put them back to work, or drop them.
 
 mod drop;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod held;
 pub(crate) mod letter;
 mod list;

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod errors;
+mod inspection;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -44,7 +44,7 @@ impl Filter {
 }
 
 /// A whole number and its unit.
-fn age(text: &str) -> Result<TimeDelta, &'static str> {
+pub(crate) fn age(text: &str) -> Result<TimeDelta, &'static str> {
     const EXPECTED: &str = "not a whole number with s, m, h, d or w, such as 2h";
     let (unit_at, unit) = text.char_indices().next_back().ok_or(EXPECTED)?;
     let number: u32 = text[..unit_at].parse().map_err(|_| EXPECTED)?;
