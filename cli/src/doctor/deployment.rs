@@ -13,7 +13,7 @@ const USUAL_NAME: &str = "keynudge";
 pub(crate) struct Deployment {
     pub(crate) name: String,
     pub(crate) region: String,
-    /// As CloudFormation says it.
+    /// As `CloudFormation` says it.
     pub(crate) status: String,
     pub(crate) status_reason: Option<String>,
     pub(crate) outputs: BTreeMap<String, String>,

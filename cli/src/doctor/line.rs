@@ -106,12 +106,12 @@ pub(super) fn text(sections: &[Section], in_colour: bool) -> String {
     let width = lines(sections).map(|line| printable(&line.check).chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for Section { title, lines } in sections {
-        text += &format!("{title}\n");
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{title}");
         for line in lines {
             let check = printable(&line.check);
             let padding = width - check.chars().count();
             let sign = painted(line.status, &line.status.sign().to_string(), in_colour);
-            // Writing to a string does not fail.
             let _ = writeln!(text, "  {sign} {check}{:padding$}  {}", "", printable(&line.message));
             if let Some(advice) = &line.advice {
                 let _ = writeln!(text, "      → {}", printable(advice));

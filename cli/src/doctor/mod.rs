@@ -50,13 +50,13 @@ Examples:
 
 Exit codes: 0 if nothing is ✘, 1 if something is.")]
 pub(crate) struct Doctor {
-    /// Whom mails are to come from, rather than the stack's parameter Sender
+    /// Whom mails are to come from, rather than whom the stack says
     #[arg(long, value_name = "ADDRESS")]
     sender: Option<EmailAddress>,
-    /// The region whose SES is to send, rather than the stack's parameter SesRegion, or its own
+    /// The region whose SES is to send, rather than the one that the stack says, or its own
     #[arg(long, value_name = "REGION")]
     ses_region: Option<String>,
-    /// The SES configuration set, rather than the stack's parameter ConfigurationSet
+    /// The SES configuration set, rather than the one that the stack says
     #[arg(long, value_name = "NAME")]
     configuration_set: Option<String>,
     /// How many mails a run may come to, rather than the owners of stale keys that the last run found

@@ -174,9 +174,9 @@ mod tests {
     use super::super::line::Status;
     use super::*;
 
-    fn redrive(target: &str, max_receive_count: u32) -> Option<Redrive> {
+    fn redrive(target: &str, max_receive_count: u32) -> Redrive {
         let dead_letter_target_arn = format!("arn:aws:sqs:eu-west-1:123456789012:{target}");
-        Some(Redrive { dead_letter_target_arn, max_receive_count })
+        Redrive { dead_letter_target_arn, max_receive_count }
     }
 
     fn judged(queue: Queue, timeout: Option<u32>, parameters: &[(&str, &str)]) -> Line {
@@ -193,7 +193,7 @@ mod tests {
         Queue {
             messages: 7,
             visibility_timeout_seconds: 360,
-            redrive: redrive("UsersDeadLetterQueueUrl", 250),
+            redrive: Some(redrive("UsersDeadLetterQueueUrl", 250)),
         }
     }
 
@@ -209,9 +209,9 @@ mod tests {
             ),
             "{advice}"
         );
-        let elsewhere = Queue { redrive: redrive("other", 250), ..queue() };
+        let elsewhere = Queue { redrive: Some(redrive("other", 250)), ..queue() };
         assert_eq!(judged(elsewhere, Some(60), &[]).status, Status::Failed);
-        let sooner = Queue { redrive: redrive("UsersDeadLetterQueueUrl", 3), ..queue() };
+        let sooner = Queue { redrive: Some(redrive("UsersDeadLetterQueueUrl", 3)), ..queue() };
         assert_eq!(judged(sooner, Some(60), &[]).status, Status::Warning);
     }
 

@@ -7,6 +7,8 @@ use crate::doctor::caller::{Caller, Permission, Tried};
 
 const WHO: &str = "sts:GetCallerIdentity";
 
+const NOBODY: Answer<Tried> = Ok(Tried::NobodyThere);
+
 impl Aws {
     /// Whose credentials these are.
     pub(crate) async fn caller(&self) -> Answer<Caller> {
@@ -44,9 +46,9 @@ impl Iam {
         let users = ask(action, self.0.list_users().max_items(1).send()).await;
         let users = match users {
             Ok(answer) => answer.users,
-            Err(unanswered) => return [Err(unanswered), nobody(), nobody(), nobody()],
+            Err(unanswered) => return [Err(unanswered), NOBODY, NOBODY, NOBODY],
         };
-        let Some(user) = users.first() else { return [Ok(Tried::Allowed), nobody(), nobody(), nobody()] };
+        let Some(user) = users.first() else { return [Ok(Tried::Allowed), NOBODY, NOBODY, NOBODY] };
         let keys = self.0.list_access_keys().user_name(user.user_name());
         let tags = self.0.list_user_tags().user_name(user.user_name());
         let (keys, tags) = futures::join!(
@@ -56,7 +58,7 @@ impl Iam {
         let key_ids = keys.map(|answer| answer.access_key_metadata);
         let key_id = key_ids.as_ref().ok().and_then(|keys| keys.iter().find_map(|key| key.access_key_id()));
         let last_used = match key_id {
-            None => nobody(),
+            None => NOBODY,
             Some(key_id) => {
                 let call = self.0.get_access_key_last_used().access_key_id(key_id);
                 tried(ask(Permission::GetAccessKeyLastUsed.action(), call.send()).await)
@@ -94,15 +96,11 @@ impl Iam {
     }
 }
 
-fn nobody() -> Answer<Tried> {
-    Ok(Tried::NobodyThere)
-}
-
 /// Whatever was answered, it was allowed. A user or key that went in the meantime is nobody to try it on.
 fn tried<T>(answer: Answer<T>) -> Answer<Tried> {
     match answer {
         Ok(_) => Ok(Tried::Allowed),
-        Err(Unanswered::Missing) => nobody(),
+        Err(Unanswered::Missing) => NOBODY,
         Err(unanswered) => Err(unanswered),
     }
 }

@@ -1,7 +1,8 @@
 //! The functions, as Lambda knows them.
 
 use aws_sdk_lambda::types::{
-    Architecture, EventSourceMappingConfiguration, FunctionResponseType, LastUpdateStatus, State,
+    Architecture, EventSourceMappingConfiguration, FunctionResponseType, LastUpdateStatus, ScalingConfig,
+    State,
 };
 
 use super::ask;
@@ -42,7 +43,8 @@ impl Aws {
 
     /// The ARN of where a function's failed asynchronous invocations go.
     pub(crate) async fn on_failure(&self, function: &str) -> Answer<Option<String>> {
-        let call = self.lambda.get_function_event_invoke_config().function_name(function);
+        // The template's is of this version, as one set without a version is.
+        let call = self.lambda.get_function_event_invoke_config().function_name(function).qualifier("$LATEST");
         let answer = ask("lambda:GetFunctionEventInvokeConfig", call.send()).await?;
         let destination = answer.destination_config().and_then(|destinations| destinations.on_failure());
         Ok(destination.and_then(|on_failure| on_failure.destination()).map(str::to_owned))
@@ -57,6 +59,6 @@ fn mapping(mapping: &EventSourceMappingConfiguration) -> Mapping {
         reports_failures: mapping
             .function_response_types()
             .contains(&FunctionResponseType::ReportBatchItemFailures),
-        max_concurrency: mapping.scaling_config().and_then(|scaling| scaling.maximum_concurrency()),
+        max_concurrency: mapping.scaling_config().and_then(ScalingConfig::maximum_concurrency),
     }
 }

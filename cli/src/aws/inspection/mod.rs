@@ -15,6 +15,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use futures::future::LocalBoxFuture;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::doctor::answer::{Answer, Unanswered};
@@ -22,16 +24,25 @@ use crate::doctor::answer::{Answer, Unanswered};
 /// Nobody waits longer for one answer: what else was found out is worth more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the call came to.
-async fn ask<T, E, R>(
+/// What the call came to. Boxed: there are dozens at once, and each of the SDK's futures takes kilobytes.
+fn ask<'a, T, E, R>(
     action: &'static str,
-    call: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Answer<T>
+    call: impl Future<Output = Result<T, SdkError<E, R>>> + 'a,
+) -> LocalBoxFuture<'a, Answer<T>>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: Debug + Send + Sync + 'static,
+    T: 'a,
+{
+    Box::pin(async move { judged(action, timeout(PATIENCE, call).await) })
+}
+
+fn judged<T, E, R>(action: &'static str, answer: Result<Result<T, SdkError<E, R>>, Elapsed>) -> Answer<T>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     R: Debug + Send + Sync + 'static,
 {
-    match timeout(PATIENCE, call).await {
+    match answer {
         Err(_) => Err(Unanswered::Failed { action, why: format!("no answer in {} s", PATIENCE.as_secs()) }),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(SdkError::ServiceError(refusal))) => {

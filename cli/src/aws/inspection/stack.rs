@@ -1,4 +1,4 @@
-//! The stack, as CloudFormation knows it.
+//! The stack, as `CloudFormation` knows it.
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 
@@ -34,7 +34,7 @@ impl Aws {
             name: self.stack().to_owned(),
             region: self.region().to_owned(),
             status: stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
-            status_reason: stack.stack_status_reason,
+            status_reason: stack.stack_status_reason.filter(|reason| !reason.is_empty()),
             outputs: outputs.filter_map(|one| Some((one.output_key?, one.output_value?))).collect(),
             parameters: parameters
                 .filter_map(|one| Some((one.parameter_key?, one.parameter_value?)))
