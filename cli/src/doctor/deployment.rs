@@ -41,6 +41,11 @@ impl Deployment {
         outputs_expected().any(|name| self.outputs.contains_key(name))
     }
 
+    /// What has to be said to other commands for them to be about this stack.
+    pub(super) fn stack_argument(&self) -> String {
+        if self.name == USUAL_NAME { String::new() } else { format!(" --stack {}", self.name) }
+    }
+
     pub(super) fn is_for_testbeds(&self) -> bool {
         self.parameter("Timing") == Some("testbed")
     }

@@ -128,7 +128,7 @@ pub(super) fn section(
 ) -> Section {
     let lines = logs.iter().map(|(part, log)| match log {
         None => lacks(part.label(), part.function_output()),
-        Some(Ok(log)) => complaints(*part, log, since),
+        Some(Ok(log)) => complaints(*part, log, since, &deployment.stack_argument()),
         Some(Err(Unanswered::Missing)) => Line::failed(
             part.label(),
             format!("its log group is gone: nothing that it says is kept{}", of(deployment, *part)),
@@ -143,21 +143,22 @@ fn of(deployment: &Deployment, part: Part) -> String {
     deployment.output(part.function_output()).map(|name| format!(" ({name})")).unwrap_or_default()
 }
 
-fn complaints(part: Part, log: &Log, since: TimeDelta) -> Line {
+fn complaints(part: Part, log: &Log, since: TimeDelta, stack: &str) -> Line {
     let label = part.label();
     let troubles = || log.lines.iter().filter_map(|line| Some((line.at, Trouble::in_line(&line.text)?)));
     let of = |kind| troubles().filter(move |(_, trouble)| trouble.kind == kind);
     let described = |kind: Kind| {
         let count = of(kind).count();
         let (at, last) = of(kind).max_by_key(|(at, _)| *at)?;
-        let more = if log.is_cut { "at least " } else { "" };
+        // Logs are read from their beginning on.
+        let (more, which) = if log.is_cut { ("at least ", "one") } else { ("", "the last") };
         let at = at.format("%Y-%m-%d %H:%M:%S");
         let what = shortened(&last.what);
-        Some(format!("{more}{} in {}, one at {at} UTC: {what}", grouped(count), rough(since)))
+        Some(format!("{more}{} in {}, {which} at {at} UTC: {what}", grouped(count), rough(since)))
     };
     if let Some(message) = described(Kind::Failure) {
         let advice =
-            format!("infra/RUNBOOK.md#{label}-errors; after the repair: keynudge doctor --since 10m");
+            format!("infra/RUNBOOK.md#{label}-errors; after the repair: keynudge doctor{stack} --since 10m");
         return Line::failed(label, message, advice);
     }
     match described(Kind::NotDone) {
@@ -187,7 +188,7 @@ mod tests {
 
     fn judged(lines: &[LogLine]) -> Line {
         let log = Log { lines: lines.to_vec(), is_cut: false };
-        complaints(Part::Notifier, &log, TimeDelta::days(1))
+        complaints(Part::Notifier, &log, TimeDelta::days(1), "")
     }
 
     fn what(text: &str) -> Option<String> {
@@ -239,7 +240,7 @@ mod tests {
             |at, what: &str| line(at, &format!(r#"{{"level":"ERROR","fields":{{"message":"{what}"}}}}"#));
         let line = judged(&[failed("06:00", "first"), failed("07:00", "second"), line("08:00", DENIED)]);
         assert_eq!(line.status, Status::Failed);
-        assert_eq!(line.message, "2 in 1 d, one at 2026-03-01 07:00:00 UTC: second");
+        assert_eq!(line.message, "2 in 1 d, the last at 2026-03-01 07:00:00 UTC: second");
         assert!(line.advice.unwrap().starts_with("infra/RUNBOOK.md#notifier-errors"));
     }
 

@@ -16,9 +16,12 @@ const GONE: &str = "CloudFormation does not see that it was deleted: delete the 
 /// A queue, as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
+    pub(crate) arn: String,
     pub(crate) messages: u64,
     pub(crate) visibility_timeout_seconds: u32,
     pub(crate) redrive: Option<Redrive>,
+    /// Whom it lets in beside its account, as JSON.
+    pub(crate) policy: Option<String>,
 }
 
 /// Where a queue moves what was received too often.
@@ -66,7 +69,7 @@ pub(super) fn section(
         .iter()
         .map(|pair| (pair.part.queue_label(), pair.part.dead_letter_queue_output(), &pair.dead_letters));
     let all = of_pairs.chain(further.iter().map(|(label, output, answer)| (*label, *output, answer)));
-    lines.extend(all.map(|(label, output, answer)| dead_letters(label, output, answer.as_ref())));
+    lines.extend(all.map(|(label, output, answer)| dead_letters(label, output, answer.as_ref(), deployment)));
     Section { title: "Queues", lines }
 }
 
@@ -85,8 +88,14 @@ fn working(deployment: &Deployment, pair: &Pair) -> Line {
         Some(Err(unanswered)) => return unanswered.line(check),
         None => return lacks(check, outputs[0]),
     };
-    wired(check, url, dead_letter_url, part.max_receive_count(), queue)
-        .or_else(|| hides(check, url, queue, *function_timeout_seconds, deployment.is_for_testbeds()))
+    let dead_letter_arn = match &pair.dead_letters {
+        Some(Ok(Queue { arn, .. })) => arn.clone(),
+        _ => format!("ARN of {}", name_in(dead_letter_url)),
+    };
+    let repair = set_redrive(&deployment.region, url, &dead_letter_arn, part.max_receive_count());
+    wired(check, name_in(dead_letter_url), part.max_receive_count(), queue, repair)
+        .or_else(|| shuts_out(*part, check, deployment, queue))
+        .or_else(|| hides(check, url, queue, *function_timeout_seconds, deployment))
         .unwrap_or_else(|| {
             let (dead_letters, hidden) = (name_in(dead_letter_url), queue.visibility_timeout_seconds);
             Line::ok(
@@ -100,45 +109,55 @@ fn working(deployment: &Deployment, pair: &Pair) -> Line {
 }
 
 /// What is wrong with where its crashed messages go.
-fn wired(check: &str, url: &str, dead_letter_url: &str, receives: u32, queue: &Queue) -> Option<Line> {
-    let dead_letters = name_in(dead_letter_url);
-    let message = match &queue.redrive {
-        None => "a message that crashes its function is tried until it is too old, and is lost".to_owned(),
+fn wired(check: &str, dead_letters: &str, receives: u32, queue: &Queue, repair: String) -> Option<Line> {
+    match &queue.redrive {
+        None => {
+            let message = "a message that crashes its function is tried until it is too old, and is lost";
+            Some(Line::failed(check, message, repair))
+        }
         Some(redrive) if name_in(&redrive.dead_letter_target_arn) != dead_letters => {
-            format!("its dead letters go to {}", name_in(&redrive.dead_letter_target_arn))
+            let message = format!("its dead letters go to {}", name_in(&redrive.dead_letter_target_arn));
+            Some(Line::failed(check, message, repair))
         }
-        Some(redrive) if redrive.max_receive_count != receives => {
-            let tries = redrive.max_receive_count;
-            let message = format!("messages die after {tries} receives, where the template says {receives}");
-            return Some(Line::warning(check, message, set_redrive(url, dead_letters, receives)));
+        Some(Redrive { max_receive_count, .. }) if *max_receive_count != receives => {
+            let message = format!(
+                "messages die after {max_receive_count} receives, where the template says {receives}"
+            );
+            Some(Line::warning(check, message, repair))
         }
-        Some(_) => return None,
-    };
-    Some(Line::failed(check, message, set_redrive(url, dead_letters, receives)))
+        Some(_) => None,
+    }
 }
 
-fn set_redrive(url: &str, dead_letters: &str, receives: u32) -> String {
-    let arn = arn_beside(url, dead_letters).unwrap_or_else(|| format!("ARN of {dead_letters}"));
-    let policy = format!(r#"{{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{receives}}}"#);
-    format!(r#"aws sqs set-queue-attributes --queue-url {url} --attributes '{{"RedrivePolicy":"{policy}"}}'"#)
+/// What is wrong with whom the queue of SES's events lets in: the topic on which SES publishes them.
+fn shuts_out(part: Part, check: &str, deployment: &Deployment, queue: &Queue) -> Option<Line> {
+    let topic = deployment.parameter("SesEventsTopicArn").filter(|_| part == Part::Feedback)?;
+    let lets_in = queue.policy.as_ref().is_some_and(|policy| policy.contains(topic));
+    (!lets_in).then(|| {
+        let advice = "deploy with SesEventsTopicArn=\"\", then with the topic: CloudFormation does not see what was \
+                      changed behind its back";
+        Line::failed(check, format!("it does not let {topic} in: nobody hears of mails that bounce"), advice)
+    })
 }
 
-/// The ARN of the queue called `name` in the region and account of the queue at `url`:
-/// `https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE`.
-fn arn_beside(url: &str, name: &str) -> Option<String> {
-    let (host, path) = url.split_once("://")?.1.split_once('/')?;
-    let region = host.strip_prefix("sqs.")?.split_once(".amazonaws.com")?;
-    let partition = match region {
-        (_, ".cn") => "aws-cn",
-        (region, _) if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
-    let (account, _) = path.split_once('/')?;
-    Some(format!("arn:{partition}:sqs:{}:{account}:{name}", region.0))
+fn set_redrive(region: &str, url: &str, dead_letter_arn: &str, receives: u32) -> String {
+    let policy =
+        format!(r#"{{\"deadLetterTargetArn\":\"{dead_letter_arn}\",\"maxReceiveCount\":{receives}}}"#);
+    format!("{} --attributes '{{\"RedrivePolicy\":\"{policy}\"}}'", set_attributes(region, url))
+}
+
+fn set_attributes(region: &str, url: &str) -> String {
+    format!("aws sqs set-queue-attributes --region {region} --queue-url {url}")
 }
 
 /// What is wrong with how long it hides what it gave out.
-fn hides(check: &str, url: &str, queue: &Queue, timeout: Option<u32>, is_for_testbeds: bool) -> Option<Line> {
+fn hides(
+    check: &str,
+    url: &str,
+    queue: &Queue,
+    timeout: Option<u32>,
+    deployment: &Deployment,
+) -> Option<Line> {
     let (hidden, timeout) = (queue.visibility_timeout_seconds, timeout?);
     let advised = timeout * TIMEOUTS_ADVISED;
     let set =
@@ -146,14 +165,14 @@ fn hides(check: &str, url: &str, queue: &Queue, timeout: Option<u32>, is_for_tes
     let message = format!("it hides messages for {hidden} s, and its function takes up to {timeout} s");
     if hidden < timeout {
         Some(Line::failed(check, format!("{message}: they are worked on twice"), set))
-    } else if hidden < advised && !is_for_testbeds {
+    } else if hidden < advised && !deployment.is_for_testbeds() {
         Some(Line::warning(check, format!("{message}: Lambda advises six times that"), set))
     } else {
         None
     }
 }
 
-fn dead_letters(label: &str, output: &str, answer: Option<&Answer<Queue>>) -> Line {
+fn dead_letters(label: &str, output: &str, answer: Option<&Answer<Queue>>, deployment: &Deployment) -> Line {
     let check = format!("dead letters: {label}");
     match answer {
         None => lacks(check, output),
@@ -161,7 +180,10 @@ fn dead_letters(label: &str, output: &str, answer: Option<&Answer<Queue>>) -> Li
         Some(Ok(Queue { messages, .. })) => Line::warning(
             check,
             format!("{messages} given up"),
-            format!("keynudge dlq list {label}; then `dlq show`, and `dlq replay` or `dlq drop`"),
+            format!(
+                "keynudge dlq list {label}{}; then `dlq show`, and `dlq replay` or `dlq drop`",
+                deployment.stack_argument()
+            ),
         ),
         Some(Err(Unanswered::Missing)) => Line::failed(check, "their queue is gone", GONE),
         Some(Err(unanswered)) => unanswered.line(check),
@@ -174,6 +196,8 @@ mod tests {
     use super::super::line::Status;
     use super::*;
 
+    const DEAD_LETTERS: &str = "arn:aws:sqs:eu-west-1:123456789012:UsersDeadLetterQueueUrl";
+
     fn redrive(target: &str, max_receive_count: u32) -> Redrive {
         let dead_letter_target_arn = format!("arn:aws:sqs:eu-west-1:123456789012:{target}");
         Redrive { dead_letter_target_arn, max_receive_count }
@@ -183,7 +207,7 @@ mod tests {
         let pair = Pair {
             part: Part::Worker,
             queue: Some(Ok(queue)),
-            dead_letters: None,
+            dead_letters: Some(Ok(Queue { arn: DEAD_LETTERS.to_owned(), ..Queue::default() })),
             function_timeout_seconds: timeout,
         };
         working(&deployment(parameters), &pair)
@@ -191,9 +215,11 @@ mod tests {
 
     fn queue() -> Queue {
         Queue {
+            arn: "arn:aws:sqs:eu-west-1:123456789012:UsersQueueUrl".to_owned(),
             messages: 7,
             visibility_timeout_seconds: 360,
             redrive: Some(redrive("UsersDeadLetterQueueUrl", 250)),
+            policy: None,
         }
     }
 
@@ -224,8 +250,24 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_of_events_lets_their_topic_in() {
+        let topic = "arn:aws:sns:eu-west-1:123456789012:keynudge-ses-events";
+        let deployment = deployment(&[("SesEventsTopicArn", topic)]);
+        let status = |part, policy: Option<&str>| {
+            let queue = Queue { policy: policy.map(str::to_owned), ..queue() };
+            shuts_out(part, "feedback", &deployment, &queue).map(|line| line.status)
+        };
+        let policy = format!(r#"{{"Condition":{{"ArnEquals":{{"aws:SourceArn":"{topic}"}}}}}}"#);
+        assert_eq!(status(Part::Feedback, Some(&policy)), None);
+        assert_eq!(status(Part::Feedback, Some("{}")), Some(Status::Failed));
+        assert_eq!(status(Part::Feedback, None), Some(Status::Failed));
+        assert_eq!(status(Part::Worker, None), None);
+    }
+
+    #[test]
     fn dead_letters_are_a_warning_and_a_missing_queue_is_a_failure() {
-        let line = |answer| dead_letters("users", "UsersDeadLetterQueueUrl", Some(&answer));
+        let deployment = deployment(&[]);
+        let line = |answer| dead_letters("users", "UsersDeadLetterQueueUrl", Some(&answer), &deployment);
         assert_eq!(line(Ok(Queue::default())).status, Status::Ok);
         let waiting = line(Ok(queue()));
         assert_eq!(waiting.status, Status::Warning);
@@ -242,19 +284,5 @@ mod tests {
             let policy: Redrive = serde_json::from_str(&policy).unwrap();
             assert_eq!(policy.max_receive_count, 250);
         }
-    }
-
-    #[test]
-    fn the_arn_of_a_queue_follows_from_its_neighbours_url() {
-        let arn = |url| arn_beside(url, "b");
-        assert_eq!(
-            arn("https://sqs.us-gov-west-1.amazonaws.com/123456789012/a").as_deref(),
-            Some("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:b")
-        );
-        assert_eq!(
-            arn("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/a").as_deref(),
-            Some("arn:aws-cn:sqs:cn-north-1:123456789012:b")
-        );
-        assert_eq!(arn("http://127.0.0.1:4566/123456789012/a"), None);
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Account {
     pub(crate) has_production_access: bool,
+    /// Whether AWS has been asked for it, and has not answered yet.
+    pub(crate) is_access_under_review: bool,
     pub(crate) may_send: bool,
     /// `HEALTHY`, `PROBATION` or `SHUTDOWN`.
     pub(crate) enforcement: String,
@@ -114,10 +116,14 @@ pub(super) fn identities_of(sender: &str) -> Vec<String> {
 /// All that is said of SES.
 pub(super) fn section(wanted: &Wanted, found: &Found, expected: &Expected) -> Section {
     let mut lines = vec![sender(wanted, found)];
-    lines.extend(dkim(found));
+    lines.extend(dkim(found, &wanted.region));
     match &found.account {
         Ok(account) => {
-            lines.extend([sandbox(account, wanted), sending(account), quota(account, expected)]);
+            lines.extend([
+                sandbox(account, wanted),
+                sending(account, &wanted.region),
+                quota(account, expected),
+            ]);
         }
         Err(unanswered) => lines.push(unanswered.line("account")),
     }
@@ -139,7 +145,8 @@ fn sender(wanted: &Wanted, found: &Found) -> Line {
     let region = &wanted.region;
     let verified = found.identities.iter().find(|(_, one)| one.as_ref().is_ok_and(|one| one.is_verified));
     if let Some((identity, _)) = verified {
-        return Line::ok("sender", format!("{sender}: {identity} is verified in {region}"));
+        let through = if identity == sender { String::new() } else { format!(", as {identity}") };
+        return Line::ok("sender", format!("{sender}{through} is verified in {region}"));
     }
     // A domain above that may not be asked about could be the verified one.
     let untold = found.identities.iter().find_map(|(_, one)| match one {
@@ -165,12 +172,17 @@ fn sender(wanted: &Wanted, found: &Found) -> Line {
         };
         return Line::failed("sender", format!("{identity} is not verified yet in {region}"), advice);
     }
-    let domain = sender.rsplit('@').next().unwrap_or(sender);
     let advice = format!(
-        "verify the domain: aws sesv2 create-email-identity --region {region} --email-identity {domain}; if it is \
-         verified in another region, name that with --ses-region"
+        "verify its domain: {}; if it is verified in another region, name that with --ses-region",
+        create_identity(sender, region)
     );
     Line::failed("sender", format!("SES knows neither {sender} nor its domain in {region}"), advice)
+}
+
+/// Of the domain of an address.
+fn create_identity(address: &str, region: &str) -> String {
+    let domain = address.rsplit('@').next().unwrap_or(address);
+    format!("aws sesv2 create-email-identity --region {region} --email-identity {domain}")
 }
 
 fn show_identity(identity: &str, region: &str) -> String {
@@ -178,7 +190,7 @@ fn show_identity(identity: &str, region: &str) -> String {
 }
 
 /// Of the identity that SES signs with: the nearest verified one that has keys.
-fn dkim(found: &Found) -> Option<Line> {
+fn dkim(found: &Found, region: &str) -> Option<Line> {
     let verified = || {
         found
             .identities
@@ -191,9 +203,15 @@ fn dkim(found: &Found) -> Option<Line> {
     }
     let (name, identity) = verified().next()?;
     let advice = if name.contains('@') {
-        "verify the address's domain as well: `aws sesv2 create-email-identity` shows the DNS records"
+        format!(
+            "verify its domain as well, and put the DNS records in place that `{}` shows",
+            create_identity(name, region)
+        )
     } else {
-        "put the three CNAME records in place that `aws sesv2 get-email-identity` shows, and switch signing on"
+        format!(
+            "put the CNAME records in place that `{}` shows, and switch signing on",
+            show_identity(name, region)
+        )
     };
     let message =
         format!("mails as {name} are not signed ({}): many will take them for spam", identity.dkim_status);
@@ -206,15 +224,20 @@ fn sandbox(account: &Account, wanted: &Wanted) -> Line {
         return Line::ok("sandbox", format!("{} is out of it", wanted.region));
     }
     let message = format!("{} is in it: only verified addresses get mail, 200 a day", wanted.region);
+    let lift = if account.is_access_under_review {
+        "AWS is looking at the request to lift it"
+    } else {
+        REQUEST_PRODUCTION
+    };
     if wanted.is_deployed && wanted.mails_owners {
-        let advice = format!("{REQUEST_PRODUCTION}; until then, deploy with RedirectAllTo=you@…");
+        let advice = format!("{lift}; until then, deploy with RedirectAllTo=you@…");
         Line::failed("sandbox", message, advice)
     } else {
-        Line::warning("sandbox", message, format!("before owners are to be mailed, {REQUEST_PRODUCTION}"))
+        Line::warning("sandbox", message, format!("before owners are to be mailed: {lift}"))
     }
 }
 
-fn sending(account: &Account) -> Line {
+fn sending(account: &Account, region: &str) -> Line {
     match account.enforcement.as_str() {
         "SHUTDOWN" => Line::failed(
             "sending",
@@ -224,7 +247,10 @@ fn sending(account: &Account) -> Line {
         _ if !account.may_send => Line::failed(
             "sending",
             "it is paused",
-            "once you know why: aws sesv2 put-account-sending-attributes --sending-enabled; findings wait four days",
+            format!(
+                "once you know why: aws sesv2 put-account-sending-attributes --region {region} --sending-enabled; \
+                 findings wait four days"
+            ),
         ),
         "PROBATION" => Line::warning(
             "sending",
@@ -243,7 +269,8 @@ fn quota(account: &Account, expected: &Expected) -> Line {
     let (owners, source) = match expected {
         Expected::Told(mails) => (*mails, "expected".to_owned()),
         Expected::LastRun { run_id, owners } => (*owners, format!("at most, as of the run {run_id}")),
-        Expected::NoRunYet | Expected::NotDeployed => {
+        // Of a table that is gone, the ledger's section says so.
+        Expected::NoRunYet | Expected::NotDeployed | Expected::Unanswered(Unanswered::Missing) => {
             return Line::unknown("quota", format!("{used}; how many mails there will be is not known"))
                 .advising("ask `keynudge scan`, and say it with --expected-mails N");
         }
@@ -375,6 +402,7 @@ mod tests {
     fn account() -> Account {
         Account {
             has_production_access: true,
+            is_access_under_review: false,
             may_send: true,
             enforcement: "HEALTHY".to_owned(),
             quota: Some(Quota { a_day: 1_000.0, a_second: 10.0, sent_today: 100.0 }),
@@ -419,8 +447,8 @@ mod tests {
         ]);
         let line = sender(&wanted(), &all);
         assert_eq!(line.status, Status::Ok);
-        assert!(line.message.contains("example.com is verified in eu-west-1"), "{}", line.message);
-        assert_eq!(dkim(&all).unwrap().status, Status::Ok);
+        assert!(line.message.ends_with(", as example.com is verified in eu-west-1"), "{}", line.message);
+        assert_eq!(dkim(&all, "eu-west-1").unwrap().status, Status::Ok);
     }
 
     #[test]
@@ -429,7 +457,7 @@ mod tests {
         let line = sender(&wanted(), &pending);
         assert_eq!(line.status, Status::Failed);
         assert!(line.advice.unwrap().contains("DNS records"));
-        assert_eq!(dkim(&pending), None);
+        assert_eq!(dkim(&pending, "eu-west-1"), None);
 
         let unknown = found(&[("example.com", Err(Unanswered::Missing))]);
         let line = sender(&wanted(), &unknown);
@@ -455,7 +483,7 @@ mod tests {
 
     #[test]
     fn mails_that_are_not_signed_are_a_warning() {
-        let line = dkim(&found(&[("k@example.com", Ok(identity(true, false)))])).unwrap();
+        let line = dkim(&found(&[("k@example.com", Ok(identity(true, false)))]), "eu-west-1").unwrap();
         assert_eq!(line.status, Status::Warning);
     }
 
@@ -467,12 +495,15 @@ mod tests {
         assert_eq!(sandbox(&account, &wanted()).status, Status::Failed);
         assert_eq!(sandbox(&account, &pilot).status, Status::Warning);
         assert_eq!(sandbox(&account, &planned).status, Status::Warning);
+        let asked = Account { is_access_under_review: true, ..account };
+        assert!(sandbox(&asked, &wanted()).advice.unwrap().starts_with("AWS is looking at the request"));
     }
 
     #[test]
     fn sending_is_off_where_anybody_switched_it_off() {
         let with = |may_send, enforcement: &str| {
-            sending(&Account { may_send, enforcement: enforcement.to_owned(), ..account() }).status
+            let account = Account { may_send, enforcement: enforcement.to_owned(), ..account() };
+            sending(&account, "eu-west-1").status
         };
         assert_eq!(with(true, "HEALTHY"), Status::Ok);
         assert_eq!(with(true, "PROBATION"), Status::Warning);

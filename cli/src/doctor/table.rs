@@ -1,8 +1,7 @@
 //! Whether the ledger's table is there, and kept.
 
 use super::answer::{Answer, Unanswered};
-use super::deployment::Deployment;
-use super::deployment::lacks;
+use super::deployment::{Deployment, lacks};
 use super::line::{Line, Section};
 
 /// The attribute by which DynamoDB deletes what is over.
@@ -33,8 +32,8 @@ pub(super) fn section(deployment: &Deployment, inspected: Option<&Inspected>) ->
         (Some(inspected), Some(name)) if inspected.table == Err(Unanswered::Missing) => vec![gone(name)],
         (Some(inspected), Some(name)) => vec![
             table(name, &inspected.table),
-            expiry(name, &inspected.expires_by),
-            backups(name, &inspected.is_backed_up),
+            expiry(name, &deployment.region, &inspected.expires_by),
+            backups(name, &deployment.region, &inspected.is_backed_up),
         ],
         _ => vec![lacks("table", "LedgerTableName")],
     };
@@ -67,7 +66,7 @@ fn table(name: &str, answer: &Answer<Table>) -> Line {
     }
 }
 
-fn expiry(name: &str, answer: &Answer<Option<String>>) -> Line {
+fn expiry(name: &str, region: &str, answer: &Answer<Option<String>>) -> Line {
     const CHECK: &str = "expiry";
     let is = match answer {
         Ok(Some(attribute)) if attribute == EXPIRES => return Line::ok(CHECK, format!("by {EXPIRES}")),
@@ -76,13 +75,13 @@ fn expiry(name: &str, answer: &Answer<Option<String>>) -> Line {
         Err(unanswered) => return unanswered.line(CHECK),
     };
     let advice = format!(
-        "aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
+        "aws dynamodb update-time-to-live --region {region} --table-name {name} --time-to-live-specification \
          Enabled=true,AttributeName={EXPIRES}"
     );
     Line::warning(CHECK, is, advice)
 }
 
-fn backups(name: &str, answer: &Answer<bool>) -> Line {
+fn backups(name: &str, region: &str, answer: &Answer<bool>) -> Line {
     const CHECK: &str = "point-in-time recovery";
     match answer {
         Ok(true) => Line::ok(CHECK, "on"),
@@ -90,7 +89,7 @@ fn backups(name: &str, answer: &Answer<bool>) -> Line {
             CHECK,
             "off: a ledger that is lost costs every owner of stale keys a mail",
             format!(
-                "aws dynamodb update-continuous-backups --table-name {name} --point-in-time-recovery-specification \
+                "aws dynamodb update-continuous-backups --region {region} --table-name {name} --point-in-time-recovery-specification \
                  PointInTimeRecoveryEnabled=true"
             ),
         ),

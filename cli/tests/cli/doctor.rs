@@ -47,7 +47,9 @@ async fn before_deploying_it_says_who_asks_and_what_is_missing_in_ses() {
     iam.create_access_key().user_name("jane").send().await.unwrap();
     let checkup = account.doctor(&arguments);
     assert_eq!(checkup.code, 0, "{checkup:?}");
-    checkup.line("SES", "sender").is("ok", "keynudge@mail.example.com: example.com is verified in us-east-1");
+    checkup
+        .line("SES", "sender")
+        .is("ok", "keynudge@mail.example.com, as example.com is verified in us-east-1");
     checkup.line("SES", "DKIM").is("warning", "not signed (PENDING)");
     for action in ["ListAccessKeys", "ListUserTags", "GetAccessKeyLastUsed", "GetCredentialReport"] {
         checkup.line("Caller", &format!("iam:{action}")).is("ok", "allowed");
@@ -167,15 +169,20 @@ async fn what_somebody_broke_is_found_and_comes_with_its_remedy() {
     checkup.line("Functions", "notifier's queue").is("ok", "3 batches at once");
     let line = checkup.line("Queues", "findings");
     line.is("failed", "a message that crashes its function");
-    line.advises("aws sqs set-queue-attributes --queue-url ");
+    line.advises("aws sqs set-queue-attributes --region us-east-1 --queue-url ");
+    line.advises(&format!(
+        "arn:aws:sqs:us-east-1:{}:{}-findings-dead-letters",
+        account.aws.account(),
+        deployment.stack
+    ));
     let line = checkup.line("Queues", "dead letters: users");
     line.is("warning", "1 given up");
-    line.advises("keynudge dlq list users");
+    line.advises(&format!("keynudge dlq list users --stack {}", deployment.stack));
     let line = checkup.line("Ledger", "table");
     line.is("failed", "is gone");
     line.advises("restoring-the-ledger");
     let line = checkup.line("Errors", "worker");
-    line.is("failed", "1 in 1 d, one at ");
+    line.is("failed", " in 1 d, the last at ");
     line.advises("infra/RUNBOOK.md#worker-errors");
     assert_eq!(
         checkup.failed(),
@@ -227,14 +234,14 @@ async fn the_last_run_says_how_many_mails_to_expect_and_a_pilot_is_called_one() 
 async fn what_the_caller_may_not_ask_is_not_known_and_the_action_is_named() {
     let options = Options { enforce_iam: true, ..Options::default() };
     let emulator = Emulator::start(&options, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
-    let account = Account::fresh(&emulator);
+    let mut account = Account::fresh(&emulator);
     let (key_id, secret) = account.create_user_who_may(&["cloudformation:DescribeStacks"]).await;
-    let doctor = || {
+    let doctor = |account: &Account| {
         let mut command = account.command(&["doctor", "--sender", "keynudge@example.com", "--json"]);
         command.env("AWS_ACCESS_KEY_ID", &key_id).env("AWS_SECRET_ACCESS_KEY", &secret);
         Checkup::of(&command.output().unwrap())
     };
-    let checkup = doctor();
+    let checkup = doctor(&account);
     assert_eq!(checkup.code, 1);
     let line = checkup.line("Caller", "iam:ListUsers");
     line.is("failed", "denied: you cannot scan");
@@ -243,6 +250,26 @@ async fn what_the_caller_may_not_ask_is_not_known_and_the_action_is_named() {
     checkup.line("SES", "sender").is("unknown", "lack the action ses:GetEmailIdentity");
     checkup.line("SES", "account").is("unknown", "lack the action ses:GetAccount");
     assert_eq!(checkup.failed(), ["Caller: iam:ListUsers"]);
+
+    // Keynudge works whatever whoever asks may do.
+    let deployment = Deployment::create(account.aws.clone(), packages().await, &Parameters::default()).await;
+    account.stack = Some(deployment.unwrap_or_else(|error| panic!("{error}")).stack);
+    let checkup = doctor(&account);
+    assert_eq!((checkup.code, checkup.failed()), (0, Vec::new()), "{checkup:?}");
+    for (section, check, action) in [
+        ("Schedule", "state", "scheduler:GetSchedule"),
+        ("Functions", "worker", "lambda:GetFunctionConfiguration"),
+        ("Functions", "worker's queue", "lambda:ListEventSourceMappings"),
+        ("Functions", "producer's failures", "lambda:GetFunctionEventInvokeConfig"),
+        ("Queues", "users", "sqs:GetQueueAttributes"),
+        ("Queues", "dead letters: schedule", "sqs:GetQueueAttributes"),
+        ("Ledger", "table", "dynamodb:DescribeTable"),
+        ("Ledger", "expiry", "dynamodb:DescribeTimeToLive"),
+        ("Ledger", "point-in-time recovery", "dynamodb:DescribeContinuousBackups"),
+        ("Errors", "worker", "logs:FilterLogEvents"),
+    ] {
+        checkup.line(section, check).is("unknown", &format!("lack the action {action}"));
+    }
 }
 
 /// An account, and somebody's home in it.

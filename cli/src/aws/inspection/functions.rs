@@ -44,7 +44,8 @@ impl Aws {
     /// The ARN of where a function's failed asynchronous invocations go.
     pub(crate) async fn on_failure(&self, function: &str) -> Answer<Option<String>> {
         // The template's is of this version, as one set without a version is.
-        let call = self.lambda.get_function_event_invoke_config().function_name(function).qualifier("$LATEST");
+        let call =
+            self.lambda.get_function_event_invoke_config().function_name(function).qualifier("$LATEST");
         let answer = ask("lambda:GetFunctionEventInvokeConfig", call.send()).await?;
         let destination = answer.destination_config().and_then(|destinations| destinations.on_failure());
         Ok(destination.and_then(|on_failure| on_failure.destination()).map(str::to_owned))

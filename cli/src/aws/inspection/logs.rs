@@ -1,8 +1,10 @@
 //! The functions' logs, as CloudWatch Logs keeps them.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 
-use super::ask;
+use super::{PATIENCE, ask};
 use crate::aws::Aws;
 use crate::doctor::answer::Answer;
 use crate::doctor::errors::{JSON_PATTERN, Log, LogLine, TEXT_PATTERN};
@@ -45,7 +47,11 @@ impl Logs {
             .filter_pattern(pattern);
         let mut lines = Vec::new();
         let mut next = None;
+        let started = Instant::now();
         for _ in 0..PAGES_MAX {
+            if started.elapsed() > PATIENCE {
+                break;
+            }
             let page = ask("logs:FilterLogEvents", call.clone().set_next_token(next).send()).await?;
             lines.extend(page.events.unwrap_or_default().into_iter().filter_map(|event| {
                 let at = DateTime::from_timestamp_millis(event.timestamp?)?;

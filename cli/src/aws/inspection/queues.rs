@@ -14,13 +14,16 @@ impl Aws {
             .sqs
             .get_queue_attributes()
             .queue_url(url)
+            .attribute_names(QueueAttributeName::QueueArn)
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
             .attribute_names(QueueAttributeName::VisibilityTimeout)
-            .attribute_names(QueueAttributeName::RedrivePolicy);
+            .attribute_names(QueueAttributeName::RedrivePolicy)
+            .attribute_names(QueueAttributeName::Policy);
         let attributes = ask("sqs:GetQueueAttributes", call.send()).await?.attributes.unwrap_or_default();
         let attribute = |name| attributes.get(&name);
         let redrive = attribute(QueueAttributeName::RedrivePolicy);
         Ok(Queue {
+            arn: attribute(QueueAttributeName::QueueArn).cloned().unwrap_or_default(),
             messages: attribute(QueueAttributeName::ApproximateNumberOfMessages)
                 .and_then(|count| count.parse().ok())
                 .unwrap_or_default(),
@@ -28,6 +31,7 @@ impl Aws {
                 .and_then(|seconds| seconds.parse().ok())
                 .unwrap_or_default(),
             redrive: redrive.and_then(|policy| serde_json::from_str(policy).ok()),
+            policy: attribute(QueueAttributeName::Policy).cloned(),
         })
     }
 }

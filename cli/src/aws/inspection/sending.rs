@@ -3,7 +3,7 @@
 use aws_config::Region;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
-use aws_sdk_sesv2::types::{DkimStatus, EventDestination};
+use aws_sdk_sesv2::types::{DkimStatus, EventDestination, ReviewStatus};
 use futures::future::{OptionFuture, join_all};
 
 use super::ask;
@@ -109,7 +109,9 @@ impl Ses {
             a_second: quota.max_send_rate,
             sent_today: quota.sent_last24_hours,
         });
+        let review = answer.details().and_then(|details| details.review_details());
         Ok(Account {
+            is_access_under_review: review.and_then(|review| review.status()) == Some(&ReviewStatus::Pending),
             has_production_access: answer.production_access_enabled,
             may_send: answer.sending_enabled,
             enforcement: answer.enforcement_status.unwrap_or_default(),
