@@ -64,11 +64,13 @@ impl Permission {
 pub(super) fn not_connected(error: &anyhow::Error) -> Section {
     // The outermost is what to do; below it is what was tried.
     let advice = error.to_string();
-    let mut causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    if causes.is_empty() {
-        causes.push("there are none that can be used".to_owned());
-    }
-    Section { title: TITLE, lines: vec![Line::failed("credentials", causes.join(": "), advice)] }
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let line = if causes.is_empty() {
+        Line::failed("connection", "AWS cannot be asked", advice)
+    } else {
+        Line::failed("credentials", causes.join(": "), advice)
+    };
+    Section { title: TITLE, lines: vec![line] }
 }
 
 /// What is said where AWS does not take the credentials, or does not answer at all.
@@ -163,5 +165,7 @@ mod tests {
         let error = Err::<(), _>(anyhow!("nothing in the chain")).context("sign in").unwrap_err();
         let expected = Line::failed("credentials", "nothing in the chain", "sign in");
         assert_eq!(not_connected(&error).lines, [expected]);
+        let expected = Line::failed("connection", "AWS cannot be asked", "no region");
+        assert_eq!(not_connected(&anyhow!("no region")).lines, [expected]);
     }
 }

@@ -13,7 +13,7 @@ const MESSAGE_CHARS_MAX: usize = 300;
 
 /// What CloudWatch Logs is to look for, among lines of JSON: errors, ends of invocations that are none, and records that
 /// were not done. [`Trouble::in_line`] looks closer.
-pub(crate) const JSON_PATTERN: &str = r#"{ $.level = "ERROR" || $.record.status = "error" || $.record.status = "failure" || $.record.status = "timeout" || $.fields.outcome = "given_back" || $.fields.outcome = "given_up" }"#;
+pub(crate) const JSON_PATTERN: &str = r#"{ ($.level = "ERROR") || ($.record.status = "error") || ($.record.status = "failure") || ($.record.status = "timeout") || ($.fields.outcome = "given_back") || ($.fields.outcome = "given_up") }"#;
 
 /// The same among other lines: what a function says that cannot start.
 pub(crate) const TEXT_PATTERN: &str = r#"?"Error: " ?"Task timed out" ?"panicked at""#;

@@ -36,16 +36,16 @@ const FURTHER_DEAD_LETTERS: [(&str, &str); 2] =
     [("schedule", "ScheduleDeadLetterQueueUrl"), ("producer", "ProducerFailuresQueueUrl")];
 
 /// Check what a deployment needs, and whether it has it
-///
-/// Looks, and changes nothing. ✔ is as it should be, ✘ does not work, ⚠ works and will bite, – cannot be told or does
-/// not apply. Without a stack, it says whether one could be deployed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+It only looks. ✔ is as it should be, ✘ does not work, ⚠ works and will bite, – cannot be told.
+Without a stack it says what it can: who you are, and what SES knows of the sender.
+
 Examples:
-  keynudge doctor --sender keynudge@example.com                # before deploying: who you are, and what SES says
+  keynudge doctor --sender keynudge@example.com          # before deploying
   keynudge doctor --sender keynudge@example.com --ses-region eu-west-1 --expected-mails 800
-  keynudge doctor                                              # the stack \"keynudge\", all of it
-  keynudge doctor --stack keynudge-test --since 1h
+  keynudge doctor                                        # the stack \"keynudge\", all of it
+  keynudge doctor --stack keynudge-test --since 1h       # only errors of the last hour
   keynudge doctor --json | jq 'select(.status == \"failed\")'
 
 Exit codes: 0 if nothing is ✘, 1 if something is.")]

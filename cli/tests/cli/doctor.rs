@@ -2,9 +2,10 @@
 //! after somebody has had their hands in it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_scheduler::types::ScheduleState;
@@ -15,6 +16,7 @@ use keynudge_testbed::deployment::{Deployment, Parameters, SesStack, sender};
 use keynudge_testbed::emulator::{Emulator, Options};
 use keynudge_testbed::functions::{Function, Packages, Profile};
 use keynudge_testbed::pipeline::{Patience, Run};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -85,6 +87,20 @@ async fn without_credentials_it_says_how_to_get_some() {
     assert!(said.starts_with("Caller\n  ✘ credentials  "), "{said}");
     assert!(said.contains("      → no AWS credentials: give --profile"), "{said}");
     assert!(said.ends_with("Something does not work: see ✘. 0 ✔  1 ✘  0 ⚠  0 –\n"), "{said}");
+}
+
+#[tokio::test]
+async fn signs_are_in_colour_on_a_terminal_unless_nobody_wants_that() {
+    let account = Account::fresh(emulator().await);
+    let said = |no_color: &str| {
+        let mut command = account.command(&["doctor"]);
+        command.env_remove("AWS_ACCESS_KEY_ID").env("NO_COLOR", no_color);
+        on_a_terminal(command)
+    };
+    let coloured = said("");
+    assert!(coloured.contains("\u{1b}[1m\u{1b}[31m✘\u{1b}[0m credentials "), "{coloured:?}");
+    let plain = said("1");
+    assert!(plain.contains("  ✘ credentials ") && !plain.contains('\u{1b}'), "{plain:?}");
 }
 
 #[tokio::test]
@@ -391,6 +407,23 @@ impl Deployed {
         // The answer tells the failure, too; here, the log has to.
         let _ = self.deployment.invoke(Function::Worker, &json!("no batch")).await;
     }
+}
+
+/// What a program prints whose standard output is a terminal.
+fn on_a_terminal(mut command: Command) -> String {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let other_end = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut child = command.stdout(other_end).stderr(Stdio::null()).spawn().unwrap();
+    // Ours would keep the terminal open.
+    drop(command);
+    let mut said = Vec::new();
+    // A terminal whose other end was closed ends by an error.
+    let _ = File::from(terminal).read_to_end(&mut said);
+    child.wait().unwrap();
+    String::from_utf8(said).unwrap()
 }
 
 /// Builds the functions with the first test that needs them. If they do not build, no test tries again.
