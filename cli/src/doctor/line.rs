@@ -112,7 +112,8 @@ pub(super) fn text(sections: &[Section], in_colour: bool) -> String {
             let check = printable(&line.check);
             let padding = width - check.chars().count();
             let sign = painted(line.status, &line.status.sign().to_string(), in_colour);
-            let _ = writeln!(text, "  {sign} {check}{:padding$}  {}", "", printable(&line.message));
+            let _ =
+                writeln!(text, "  {sign} {check}{:padding$}  {}", "", printable(&on_one_line(&line.message)));
             if let Some(advice) = &line.advice {
                 let _ = writeln!(text, "      → {}", printable(advice));
             }
@@ -120,6 +121,11 @@ pub(super) fn text(sections: &[Section], in_colour: bool) -> String {
         text.push('\n');
     }
     text + &summary(sections, in_colour)
+}
+
+/// Some of the SDK's errors are lists of what was tried.
+fn on_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 fn summary(sections: &[Section], in_colour: bool) -> String {
@@ -168,7 +174,7 @@ mod tests {
             Section {
                 title: "Caller",
                 lines: vec![
-                    Line::ok("credentials", "arn:aws:iam::123456789012:user/jane"),
+                    Line::ok("credentials", "tried:\n  arn:aws:iam::123456789012:user/jane"),
                     Line::warning("iam:ListUsers", "denied", "allow it"),
                 ],
             },
@@ -186,7 +192,7 @@ mod tests {
     fn lines_are_aligned_and_say_below_what_to_do() {
         let expected = "\
 Caller
-  ✔ credentials    arn:aws:iam::123456789012:user/jane
+  ✔ credentials    tried:; arn:aws:iam::123456789012:user/jane
   ⚠ iam:ListUsers  denied
       → allow it
 
