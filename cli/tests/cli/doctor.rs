@@ -155,17 +155,7 @@ async fn what_somebody_broke_is_found_and_comes_with_its_remedy() {
     deployed.take_redrive_policy_from(&deployment.outputs.findings_queue_url).await;
     deployed.put_dead_letter().await;
     deployed.log_error().await;
-    let sesv2 = account.ses(REGION);
-    sesv2.delete_email_identity().email_identity(sender()).send().await.unwrap();
-    sesv2.delete_configuration_set().configuration_set_name(&ses.configuration_set).send().await.unwrap();
-    sesv2
-        .put_account_details()
-        .mail_type(MailType::Transactional)
-        .website_url("https://example.com")
-        .production_access_enabled(false)
-        .send()
-        .await
-        .unwrap();
+    deployed.take_ses_away().await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&account.config(REGION));
     dynamodb.delete_table().table_name(&deployment.outputs.ledger_table_name).send().await.unwrap();
 
@@ -386,6 +376,26 @@ impl Deployed {
             .set_target(schedule.target)
             .state(ScheduleState::Disabled);
         update.send().await.unwrap();
+    }
+
+    /// Sender and configuration set are gone, and the sandbox is back.
+    async fn take_ses_away(&self) {
+        let sesv2 = self.account.ses(REGION);
+        sesv2.delete_email_identity().email_identity(sender()).send().await.unwrap();
+        sesv2
+            .delete_configuration_set()
+            .configuration_set_name(&self.ses.configuration_set)
+            .send()
+            .await
+            .unwrap();
+        sesv2
+            .put_account_details()
+            .mail_type(MailType::Transactional)
+            .website_url("https://example.com")
+            .production_access_enabled(false)
+            .send()
+            .await
+            .unwrap();
     }
 
     async fn take_redrive_policy_from(&self, queue_url: &str) {
