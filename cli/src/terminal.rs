@@ -27,6 +27,12 @@ pub(crate) fn error(error: &anyhow::Error) {
     format!("error: {error:#}").lines().for_each(remark);
 }
 
+/// Whether data may be in colour: somebody looks at it who has not asked for none (<https://no-color.org>).
+pub(crate) fn is_in_colour() -> bool {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !is_unwanted
+}
+
 /// Whether somebody is there to answer a question.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal()

@@ -4,11 +4,13 @@
 import backlogs  # noqa: F401
 import calls  # noqa: F401
 import functions  # noqa: F401
+import identities  # noqa: F401
 import mails  # noqa: F401
 import queues  # noqa: F401
 import roles  # noqa: F401
 import schedules  # noqa: F401
 import stacks  # noqa: F401
+import tables  # noqa: F401
 
 from ministack.app import main
 

@@ -6,6 +6,7 @@ pub(crate) mod iam;
 pub(crate) mod runs;
 mod owner;
 mod test_mail;
+mod inspection;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

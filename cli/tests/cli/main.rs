@@ -5,4 +5,5 @@
 mod dlq;
 mod runs;
 mod preview;
+mod doctor;
 mod support;

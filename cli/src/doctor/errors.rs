@@ -1,0 +1,263 @@
+//! What the functions' logs complain of.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+
+use super::answer::{Answer, Unanswered};
+use super::deployment::{Deployment, Part, lacks};
+use super::line::{Line, Section};
+use crate::terminal::{grouped, rough};
+
+/// A line of a message that says it all.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// What CloudWatch Logs is to look for, among lines of JSON: errors, ends of invocations that are none, and records that
+/// were not done. [`Trouble::in_line`] looks closer.
+pub(crate) const JSON_PATTERN: &str = r#"{ ($.level = "ERROR") || ($.record.status = "error") || ($.record.status = "failure") || ($.record.status = "timeout") || ($.fields.outcome = "given_back") || ($.fields.outcome = "given_up") }"#;
+
+/// The same among other lines: what a function says that cannot start.
+pub(crate) const TEXT_PATTERN: &str = r#"?"Error: " ?"Task timed out" ?"panicked at""#;
+
+/// What passes by itself, and is tried again until it does.
+const TRANSIENT: [&str; 5] = ["Throttl", "TooManyRequests", "timeout", "connection", "5xx"];
+
+/// A line of a log, as it was printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) text: String,
+}
+
+/// The lines that may be complaints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) lines: Vec<LogLine>,
+    /// Whether there are more than were read.
+    pub(crate) is_cut: bool,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trouble {
+    kind: Kind,
+    what: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A function failed as a whole.
+    Failure,
+    /// It gave a record up, or back to be tried again.
+    NotDone,
+}
+
+/// A line of JSON, of a function's own or of Lambda's.
+#[derive(Deserialize)]
+struct Json {
+    level: Option<String>,
+    #[serde(default)]
+    fields: Fields,
+    /// Such as `platform.report`.
+    #[serde(rename = "type")]
+    of_platform: Option<String>,
+    #[serde(default)]
+    record: Record,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    message: Option<String>,
+    error: Option<String>,
+    location: Option<String>,
+    outcome: Option<String>,
+    reason: Option<String>,
+    detail: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Record {
+    status: Option<String>,
+    error_type: Option<String>,
+}
+
+impl Trouble {
+    /// What a line complains of, if it does.
+    fn in_line(text: &str) -> Option<Self> {
+        match serde_json::from_str::<Json>(text) {
+            Ok(json) => Self::in_json(json),
+            Err(_) => Self::in_text(text),
+        }
+    }
+
+    fn in_json(Json { level, fields, of_platform, record }: Json) -> Option<Self> {
+        if let Some(outcome) =
+            fields.outcome.filter(|outcome| matches!(&**outcome, "given_back" | "given_up"))
+        {
+            let detail = [fields.reason, fields.detail].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            let passes = outcome == "given_back" && TRANSIENT.iter().any(|word| detail.contains(word));
+            let what = format!("{} ({detail})", outcome.replace('_', " "));
+            return (!passes).then_some(Self { kind: Kind::NotDone, what });
+        }
+        if level.as_deref() == Some("ERROR") {
+            let said = [fields.message, fields.error, fields.location].into_iter().flatten();
+            let what = said.collect::<Vec<_>>().join(": ");
+            return Some(Self { kind: Kind::Failure, what });
+        }
+        // Of one invocation, or start, Lambda writes other lines with a status, too.
+        let is_report = matches!(of_platform.as_deref(), Some("platform.report" | "platform.initReport"));
+        let status = record.status.filter(|status| is_report && status != "success")?;
+        let error = record.error_type.map(|error| format!(" ({error})")).unwrap_or_default();
+        Some(Self { kind: Kind::Failure, what: format!("it ended by {status}{error}") })
+    }
+
+    fn in_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let complains =
+            text.starts_with("Error: ") || text.contains("Task timed out") || text.contains("panicked at");
+        complains.then(|| Self { kind: Kind::Failure, what: text.to_owned() })
+    }
+}
+
+/// What there is to say of the logs of the last `since`.
+pub(super) fn section(
+    deployment: &Deployment,
+    logs: &[(Part, Option<Answer<Log>>)],
+    since: TimeDelta,
+) -> Section {
+    let lines = logs.iter().map(|(part, log)| match log {
+        None => lacks(part.label(), part.function_output()),
+        Some(Ok(log)) => complaints(*part, log, since, &deployment.stack_argument()),
+        Some(Err(Unanswered::Missing)) => Line::failed(
+            part.label(),
+            format!("its log group is gone: nothing that it says is kept{}", of(deployment, *part)),
+            "make the log group again, or delete the stack and deploy it anew",
+        ),
+        Some(Err(unanswered)) => unanswered.line(part.label()),
+    });
+    Section { title: "Errors", lines: lines.collect() }
+}
+
+fn of(deployment: &Deployment, part: Part) -> String {
+    deployment.output(part.function_output()).map(|name| format!(" ({name})")).unwrap_or_default()
+}
+
+fn complaints(part: Part, log: &Log, since: TimeDelta, stack: &str) -> Line {
+    let label = part.label();
+    let troubles = || log.lines.iter().filter_map(|line| Some((line.at, Trouble::in_line(&line.text)?)));
+    let of = |kind| troubles().filter(move |(_, trouble)| trouble.kind == kind);
+    let described = |kind: Kind| {
+        let count = of(kind).count();
+        let (at, last) = of(kind).max_by_key(|(at, _)| *at)?;
+        // Logs are read from their beginning on.
+        let (more, which) = if log.is_cut { ("at least ", "one") } else { ("", "the last") };
+        let at = at.format("%Y-%m-%d %H:%M:%S");
+        let what = shortened(&last.what);
+        Some(format!("{more}{} in {}, {which} at {at} UTC: {what}", grouped(count), rough(since)))
+    };
+    if let Some(message) = described(Kind::Failure) {
+        let advice =
+            format!("infra/RUNBOOK.md#{label}-errors; after the repair: keynudge doctor{stack} --since 10m");
+        return Line::failed(label, message, advice);
+    }
+    match described(Kind::NotDone) {
+        Some(message) => {
+            let advice = "infra/RUNBOOK.md#reasons-of-dead-letters says what to do about each reason";
+            Line::warning(label, message, advice)
+        }
+        None if log.is_cut => Line::unknown(label, "too much was logged to read it all"),
+        None => Line::ok(label, format!("none in {}", rough(since))),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(MESSAGE_CHARS_MAX).collect();
+    if chars.next().is_none() { start } else { format!("{start}…") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Status;
+    use super::*;
+
+    fn line(at: &str, text: &str) -> LogLine {
+        LogLine { at: format!("2026-03-01T{at}:00Z").parse().unwrap(), text: text.to_owned() }
+    }
+
+    fn judged(lines: &[LogLine]) -> Line {
+        let log = Log { lines: lines.to_vec(), is_cut: false };
+        complaints(Part::Notifier, &log, TimeDelta::days(1), "")
+    }
+
+    fn what(text: &str) -> Option<String> {
+        Trouble::in_line(text).map(|trouble| trouble.what)
+    }
+
+    const DENIED: &str = r#"{"level":"WARN","fields":{"message":"record not done","outcome":"given_back","reason":"call_failed","detail":"ses:SendEmail: MessageRejected","user_id":"AIDA"}}"#;
+
+    #[test]
+    fn errors_and_ends_that_are_none_are_told_from_the_rest() {
+        assert_eq!(
+            what(r#"{"level":"ERROR","fields":{"message":"panicked","location":"src/handler.rs:7"}}"#)
+                .unwrap(),
+            "panicked: src/handler.rs:7"
+        );
+        assert_eq!(
+            what(r#"{"time":"t","type":"platform.report","record":{"requestId":"1","status":"timeout"}}"#)
+                .unwrap(),
+            "it ended by timeout"
+        );
+        assert_eq!(
+            what(r#"{"type":"platform.initReport","record":{"status":"error","errorType":"Runtime.ExitError"}}"#).unwrap(),
+            "it ended by error (Runtime.ExitError)"
+        );
+        assert_eq!(what("Error: SENDER is missing\n").unwrap(), "Error: SENDER is missing");
+        for quiet in [
+            r#"{"type":"platform.report","record":{"status":"success"}}"#,
+            r#"{"type":"platform.runtimeDone","record":{"status":"timeout"}}"#,
+            r#"{"level":"INFO","fields":{"message":"sent","outcome":"sent"}}"#,
+            r#"{"level":"WARN","fields":{"message":"last use not known","error":"denied"}}"#,
+            r#"{"_aws":{"Timestamp":1},"RecordsGivenBack":1}"#,
+            "START RequestId: 1",
+        ] {
+            assert_eq!(what(quiet), None, "{quiet}");
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_complaint_until_it_is_given_up() {
+        assert_eq!(what(DENIED).unwrap(), "given back (call_failed: ses:SendEmail: MessageRejected)");
+        let throttled = DENIED.replace("MessageRejected", "Throttling");
+        assert_eq!(what(&throttled), None);
+        assert!(what(&throttled.replace("given_back", "given_up")).is_some());
+    }
+
+    #[test]
+    fn the_newest_failure_is_told_with_how_many_there_were() {
+        let failed =
+            |at, what: &str| line(at, &format!(r#"{{"level":"ERROR","fields":{{"message":"{what}"}}}}"#));
+        let line = judged(&[failed("06:00", "first"), failed("07:00", "second"), line("08:00", DENIED)]);
+        assert_eq!(line.status, Status::Failed);
+        assert_eq!(line.message, "2 in 1 d, the last at 2026-03-01 07:00:00 UTC: second");
+        assert!(line.advice.unwrap().starts_with("infra/RUNBOOK.md#notifier-errors"));
+    }
+
+    #[test]
+    fn records_that_were_not_done_are_a_warning() {
+        assert_eq!(judged(&[line("08:00", DENIED)]).status, Status::Warning);
+        assert_eq!(judged(&[]).status, Status::Ok);
+    }
+
+    #[test]
+    fn the_runbook_has_the_sections_that_are_named() {
+        let runbook = include_str!("../../../infra/RUNBOOK.md");
+        for heading in ["Producer errors", "Worker errors", "Notifier errors", "Feedback errors"] {
+            assert!(runbook.contains(&format!("\n### {heading}\n")), "{heading}");
+        }
+        for heading in ["Reasons of dead letters", "Restoring the ledger"] {
+            assert!(runbook.contains(&format!("\n## {heading}\n")), "{heading}");
+        }
+    }
+}
