@@ -120,9 +120,6 @@ pub const INVOKE: RestOperation = RestOperation { service: "lambda", name: "Invo
 /// Lists what feeds functions.
 pub const LIST_EVENT_SOURCE_MAPPINGS: RestOperation =
     RestOperation { service: "lambda", name: "ListEventSourceMappings", method: Method::GET };
-/// Has SES know whoever sends mail, in version 2 of its API.
-pub const CREATE_EMAIL_IDENTITY: RestOperation =
-    RestOperation { service: "ses", name: "CreateEmailIdentity", method: Method::POST };
 /// Changes what feeds a function.
 pub const UPDATE_EVENT_SOURCE_MAPPING: RestOperation =
     RestOperation { service: "lambda", name: "UpdateEventSourceMapping", method: Method::PUT };

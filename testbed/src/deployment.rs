@@ -381,7 +381,7 @@ pub async fn create_member_role(aws: &Client, parameters: &[(&'static str, &str)
     let path = workspace::root().join("infra/member-role.yaml");
     let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
     let named = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let parameters = Parameters::from_iter(named);
+    let parameters = named.collect();
     let stack = format!("keynudge-{}-member", aws.account());
     request(aws, "CreateStack", &stack, ("TemplateBody", &template), &parameters).await?;
     wait_for(aws, "CREATE", &stack).await.map(drop)
@@ -540,14 +540,14 @@ async fn wait_for(aws: &Client, what: &str, name: &str) -> Result<Stack> {
     let deadline = Instant::now() + DEPLOY_TIMEOUT;
     loop {
         let stack = describe_stack(aws, name).await?;
-        match stack.stack_status.strip_prefix(what) {
+        match stack.status.strip_prefix(what) {
             Some("_COMPLETE") => return Ok(stack),
             Some("_IN_PROGRESS" | "_COMPLETE_CLEANUP_IN_PROGRESS") if Instant::now() < deadline => {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             _ => {
                 let events = failures(aws, name).await?;
-                return Err(Error::Stack { stack: name.to_owned(), status: stack.stack_status, events });
+                return Err(Error::Stack { stack: name.to_owned(), status: stack.status, events });
             }
         }
     }
@@ -633,7 +633,8 @@ pub struct Members<T> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Stack {
-    stack_status: String,
+    #[serde(rename = "StackStatus")]
+    status: String,
     outputs: Option<Members<Output>>,
     parameters: Option<Members<Parameter>>,
 }

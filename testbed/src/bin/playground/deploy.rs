@@ -21,7 +21,9 @@ pub(crate) async fn run(options: &Deploy, playground: &Running) -> Result<()> {
     let given = options.parameters.iter().cloned().collect();
     let deployed = deploy(&aws, STACK, &packages, &at_first, &given).await?;
     tell(&match deployed {
-        Deployed::Created => format!("The stack {STACK} is there, with{}", lines(&at_first.with_all(&given))),
+        Deployed::Created => {
+            format!("The stack {STACK} is there, with\n{}", lines(&at_first.with_all(&given)))
+        }
         Deployed::Updated => format!("The stack {STACK} is updated."),
         Deployed::Unchanged => format!("The stack {STACK} is as it would be deployed: nothing to update."),
     });
@@ -30,7 +32,8 @@ pub(crate) async fn run(options: &Deploy, playground: &Running) -> Result<()> {
 }
 
 fn lines(parameters: &Parameters) -> String {
-    parameters.iter().map(|(name, value)| format!("\n  {name}={value}")).collect()
+    let lines: Vec<String> = parameters.iter().map(|(name, value)| format!("  {name}={value}")).collect();
+    lines.join("\n")
 }
 
 /// The playground's parameters, where they are not the template's defaults.

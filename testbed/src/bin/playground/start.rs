@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::HumanCount;
-use keynudge_testbed::aws::{Account, CREATE_EMAIL_IDENTITY, Client};
+use keynudge_testbed::aws::{Account, Client};
 use keynudge_testbed::deployment::{SesStack, sender, verify_sender};
 use keynudge_testbed::emulator::{self, Emulator};
 use keynudge_testbed::interrupt;
@@ -14,7 +14,6 @@ use keynudge_testbed::population::{Population, Setting};
 use keynudge_testbed::simulated_iam::account::Settings;
 use keynudge_testbed::simulated_iam::{self, SimulatedIam};
 use keynudge_testbed::simulated_ses::{self, SimulatedSes};
-use serde_json::json;
 
 use crate::control::{self, Mistake};
 use crate::options::Options;
@@ -70,9 +69,6 @@ pub(crate) async fn run(options: &Options, place: &Place) -> Result<ExitCode> {
 async fn set_up_ses(emulator: &Emulator, account: &Account, ses: &SimulatedSes) -> Result<SesStack> {
     let aws = Client::new(emulator.endpoint(), account.clone());
     verify_sender(&aws).await?;
-    // SES has one list of identities for both versions of its API, and the emulator has two.
-    let identity = json!({ "EmailIdentity": sender() });
-    aws.rest(CREATE_EMAIL_IDENTITY, "/v2/email/identities", Some(&identity)).await?;
     let stack = SesStack::create_as(SES_STACK, &aws).await?;
     ses.publish_to(account, &stack.configuration_set, &stack.events_topic_arn);
     Ok(stack)
