@@ -12,6 +12,7 @@ use std::{fs, iter};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::aws::{
     CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, INVOKE, LIST_EVENT_SOURCE_MAPPINGS,
@@ -37,7 +38,7 @@ pub fn sender() -> String {
 
 /// The stack's parameters, as far as they are not the template's defaults.
 #[derive(Clone, Debug)]
-pub struct Parameters(BTreeMap<&'static str, String>);
+pub struct Parameters(BTreeMap<String, String>);
 
 impl Default for Parameters {
     /// What every testbed needs: a sender, a schedule that waits, and this machine's architecture.
@@ -60,9 +61,35 @@ impl Parameters {
 
     /// Sets one.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.0.insert(name, value.into());
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.insert(name.into(), value.into());
         self
+    }
+
+    /// Leaves one to the template's default.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// Sets these.
+    #[must_use]
+    pub fn with_all(mut self, others: &Self) -> Self {
+        self.0.extend(others.0.clone());
+        self
+    }
+
+    /// Each name with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+impl FromIterator<(String, String)> for Parameters {
+    /// These, and no others.
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(parameters: I) -> Self {
+        Self(parameters.into_iter().collect())
     }
 }
 
@@ -173,13 +200,10 @@ impl Deployment {
     /// a call may answer.
     pub async fn create(aws: Client, packages: &Packages, parameters: &Parameters) -> Result<Self> {
         verify_sender(&aws).await?;
-        // Buckets have one name space for all accounts.
-        let bucket = format!("keynudge-deployment-{}", aws.account());
-        upload(&aws, &bucket, packages).await?;
         // Functions are named by their stack, and the emulator mixes up functions of one name: a new one ends the
         // processes of its namesakes in all accounts.
         let stack = format!("keynudge-{}", aws.account());
-        let template = format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint());
+        let template = upload(&aws, packages, read_template()?).await?;
         request(&aws, "CreateStack", &stack, ("TemplateURL", &template), parameters).await?;
         let outputs = wait_for(&aws, "CREATE", &stack).await?.outputs()?;
         correct_event_source_mappings(&aws).await?;
@@ -344,12 +368,20 @@ impl SesStack {
     ///
     /// [`Error::Stack`] if it cannot be deployed, and whatever a call may answer.
     pub async fn create(aws: &Client) -> Result<Self> {
+        Self::create_as(&format!("keynudge-{}-ses", aws.account()), aws).await
+    }
+
+    /// The same, under a name of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`create`](Self::create).
+    pub async fn create_as(stack: &str, aws: &Client) -> Result<Self> {
         let path = workspace::root().join("infra/ses.yaml");
         let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
-        let stack = format!("keynudge-{}-ses", aws.account());
-        let form = [("StackName", &*stack), ("TemplateBody", &*template)];
+        let form = [("StackName", stack), ("TemplateBody", &*template)];
         let _: IgnoredAny = aws.query(CLOUDFORMATION, "CreateStack", &form).await?;
-        wait_for(aws, "CREATE", &stack).await?.outputs()
+        wait_for(aws, "CREATE", stack).await?.outputs()
     }
 }
 
@@ -361,40 +393,111 @@ impl SesStack {
 pub async fn create_member_role(aws: &Client, parameters: &[(&'static str, &str)]) -> Result<()> {
     let path = workspace::root().join("infra/member-role.yaml");
     let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
-    let named = parameters.iter().map(|(name, value)| (*name, (*value).to_owned()));
-    let parameters = Parameters(named.collect());
+    let named = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let parameters = named.collect();
     let stack = format!("keynudge-{}-member", aws.account());
     request(aws, "CreateStack", &stack, ("TemplateBody", &template), &parameters).await?;
     wait_for(aws, "CREATE", &stack).await.map(drop)
 }
 
-async fn verify_sender(aws: &Client) -> Result<()> {
+/// What [`deploy`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deployed {
+    /// There is a stack now.
+    Created,
+    /// The stack there was is another now.
+    Updated,
+    /// The stack there was is what it would have been made.
+    Unchanged,
+}
+
+/// What `sam deploy --stack-name STACK` does: makes the stack, or updates the one of that name. Where it updates, a parameter that
+/// is not given keeps its value; where it makes the stack, `at_first` are set beside those given.
+///
+/// # Errors
+///
+/// [`Error::Template`] if the template is not as expected or has no parameter of a given name, [`Error::Stack`] if it
+/// cannot be deployed, and whatever a call may answer.
+pub async fn deploy(
+    aws: &Client,
+    stack: &str,
+    packages: &Packages,
+    at_first: &Parameters,
+    given: &Parameters,
+) -> Result<Deployed> {
+    let template = read_template()?;
+    if let Some((unknown, _)) = given.iter().find(|(name, _)| !has_parameter(&template, name)) {
+        return Err(template_problem(format!("it has no parameter called {unknown}")));
+    }
+    let existing = match describe_stack(aws, stack).await {
+        // It says so of a stack that is not there.
+        Err(Error::Refused { code, .. }) if code == "ValidationError" => None,
+        existing => Some(existing?),
+    };
+    let parameters = existing.as_ref().map_or_else(|| at_first.clone(), Stack::parameters).with_all(given);
+    let (operation, kind, deployed) = match existing {
+        Some(_) => ("UpdateStack", "UPDATE", Deployed::Updated),
+        None => ("CreateStack", "CREATE", Deployed::Created),
+    };
+    let template = upload(aws, packages, template).await?;
+    match request(aws, operation, stack, ("TemplateURL", &template), &parameters).await {
+        Err(Error::Refused { message, .. }) if message == "No updates are to be performed." => {
+            return Ok(Deployed::Unchanged);
+        }
+        requested => requested?,
+    }
+    wait_for(aws, kind, stack).await?;
+    correct_event_source_mappings(aws).await?;
+    Ok(deployed)
+}
+
+/// Has SES know the sender.
+///
+/// # Errors
+///
+/// Whatever the call may answer.
+pub async fn verify_sender(aws: &Client) -> Result<()> {
     let sender = [("EmailAddress", &*sender())];
     let _: IgnoredAny = aws.query(SES, "VerifyEmailIdentity", &sender).await?;
     Ok(())
 }
 
-async fn upload(aws: &Client, bucket: &str, packages: &Packages) -> Result<()> {
-    aws.create_bucket(bucket).await?;
+/// Puts functions and template where `CloudFormation` finds them, and returns where the template is.
+async fn upload(aws: &Client, packages: &Packages, mut template: String) -> Result<String> {
+    // Buckets have one name space for all accounts.
+    let bucket = format!("keynudge-deployment-{}", aws.account());
+    aws.create_bucket(&bucket).await?;
     for function in Function::ALL {
-        let zip = packages.zip(function).to_vec();
-        aws.put_object(bucket, &package_key(function), zip).await?;
+        let zip = packages.zip(function);
+        let key = package_key(function, zip);
+        aws.put_object(&bucket, &key, zip.to_vec()).await?;
+        template = with_code_uri(&template, function.logical_id(), &format!("s3://{bucket}/{key}"))?;
     }
-    let path = template_path();
-    let template = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
-    let prepared = Function::ALL.into_iter().try_fold(template, |text, function| {
-        let code_uri = format!("s3://{bucket}/{}", package_key(function));
-        with_code_uri(&text, function.logical_id(), &code_uri)
-    })?;
-    aws.put_object(bucket, TEMPLATE_KEY, prepared.into_bytes()).await
+    aws.put_object(&bucket, TEMPLATE_KEY, template.into_bytes()).await?;
+    Ok(format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint()))
 }
 
-fn package_key(function: Function) -> String {
-    format!("{}.zip", function.binary())
+/// It changes with the zip, as SAM has it: by that, `CloudFormation` knows that there is something to update.
+fn package_key(function: Function, zip: &[u8]) -> String {
+    let hash = Sha256::digest(zip).iter().take(8).fold(0_u64, |hash, &byte| hash << 8 | u64::from(byte));
+    format!("{}-{hash:016x}.zip", function.binary())
 }
 
 fn template_path() -> PathBuf {
     workspace::root().join("infra/template.yaml")
+}
+
+fn read_template() -> Result<String> {
+    let path = template_path();
+    fs::read_to_string(&path).map_err(Error::file("reading", &path))
+}
+
+/// Whether a template has a parameter of this name. `CloudFormation` asks that of all it is given; the emulator overlooks
+/// those it does not know.
+fn has_parameter(template: &str, name: &str) -> bool {
+    let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
+    let mut section = lines.take_while(|line| !line.starts_with(|first: char| first.is_ascii_alphabetic()));
+    section.any(|line| line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) == Some(name))
 }
 
 fn template_problem(problem: String) -> Error {
@@ -437,7 +540,7 @@ async fn request(
         ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
     ];
     for (member, (name, value)) in iter::zip(1.., parameters) {
-        form.push((format!("Parameters.member.{member}.ParameterKey"), (*name).to_owned()));
+        form.push((format!("Parameters.member.{member}.ParameterKey"), name.clone()));
         form.push((format!("Parameters.member.{member}.ParameterValue"), value.clone()));
     }
     let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -450,14 +553,14 @@ async fn wait_for(aws: &Client, what: &str, name: &str) -> Result<Stack> {
     let deadline = Instant::now() + DEPLOY_TIMEOUT;
     loop {
         let stack = describe_stack(aws, name).await?;
-        match stack.stack_status.strip_prefix(what) {
+        match stack.status.strip_prefix(what) {
             Some("_COMPLETE") => return Ok(stack),
             Some("_IN_PROGRESS" | "_COMPLETE_CLEANUP_IN_PROGRESS") if Instant::now() < deadline => {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             _ => {
                 let events = failures(aws, name).await?;
-                return Err(Error::Stack { stack: name.to_owned(), status: stack.stack_status, events });
+                return Err(Error::Stack { stack: name.to_owned(), status: stack.status, events });
             }
         }
     }
@@ -543,11 +646,18 @@ pub struct Members<T> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Stack {
-    stack_status: String,
+    #[serde(rename = "StackStatus")]
+    status: String,
     outputs: Option<Members<Output>>,
+    parameters: Option<Members<Parameter>>,
 }
 
 impl Stack {
+    fn parameters(&self) -> Parameters {
+        let parameters = self.parameters.iter().flat_map(|parameters| &parameters.member);
+        parameters.map(|one| (one.parameter_key.clone(), one.parameter_value.clone())).collect()
+    }
+
     fn outputs<T: DeserializeOwned>(self) -> Result<T> {
         let outputs = self.outputs.map_or_else(Vec::new, |outputs| outputs.member);
         let named = outputs.into_iter().map(|output| (output.output_key, json!(output.output_value)));
@@ -561,6 +671,14 @@ impl Stack {
 struct Output {
     output_key: String,
     output_value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parameter {
+    parameter_key: String,
+    #[serde(default)]
+    parameter_value: String,
 }
 
 #[derive(Deserialize)]
@@ -617,6 +735,16 @@ Resources:
     fn only_the_code_uri_of_the_named_function_is_replaced() {
         let prepared = with_code_uri(TEMPLATE, "WorkerFunction", "s3://bucket/worker.zip").unwrap();
         assert_eq!(prepared, TEMPLATE.replace("../functions/worker", "s3://bucket/worker.zip"));
+    }
+
+    #[test]
+    fn a_template_has_the_parameters_that_it_names() {
+        let template = "Parameters:\n  Sender:\n    Type: String\n\n# Who.\n  Mode:\n    Type: String\nResources:\n  Queue:\n";
+        for (name, is_there) in
+            [("Sender", true), ("Mode", true), ("Type", false), ("Queue", false), ("", false)]
+        {
+            assert_eq!(has_parameter(template, name), is_there, "{name}");
+        }
     }
 
     #[test]

@@ -86,6 +86,13 @@ impl Profile {
         }
     }
 
+    fn arguments_for_operators_tool(self) -> &'static [&'static str] {
+        match self {
+            Self::Release => &["build", "--locked", "--release", "-p", "keynudge"],
+            Self::Test => self.arguments(),
+        }
+    }
+
     fn arguments_for_idle(self) -> &'static [&'static str] {
         match self {
             Self::Release => &["build", "--locked", "--release", "-p", "keynudge-idle"],
@@ -101,6 +108,8 @@ impl Profile {
         }
     }
 }
+
+const OPERATORS_TOOL: &str = "keynudge";
 
 /// The functions, ready to be deployed.
 #[derive(Clone, Debug)]
@@ -143,7 +152,7 @@ impl Packages {
     ///
     /// [`Error::Build`] if it was not built.
     pub fn operators_tool(&self) -> Result<&Path> {
-        executable(&self.executables, "keynudge")
+        executable(&self.executables, OPERATORS_TOOL)
     }
 
     /// One function's executable, as it is in its zip.
@@ -157,6 +166,16 @@ impl Packages {
     pub fn zip(&self, function: Function) -> &[u8] {
         self.functions.get(&function).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Builds the operators' tool, as it is installed. Returns where it is.
+///
+/// # Errors
+///
+/// [`Error::Build`] if cargo fails.
+pub async fn build_operators_tool(profile: Profile) -> Result<PathBuf> {
+    let executables = build(profile.arguments_for_operators_tool()).await?;
+    executable(&executables, OPERATORS_TOOL).map(Path::to_path_buf)
 }
 
 /// Runs cargo, and finds the executables in what it says.

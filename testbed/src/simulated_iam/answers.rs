@@ -312,6 +312,15 @@ impl Refusal {
         Self { status: 403, code: "AccessDenied", message }
     }
 
+    pub(super) fn call_denied(caller: &Account, action: &str, user: &str) -> Self {
+        let caller = format!("arn:aws:sts::{caller}:assumed-role/caller/caller");
+        let message = format!(
+            "User: {caller} is not authorized to perform: iam:{action} on resource: user {user} with an explicit deny \
+             in a service control policy"
+        );
+        Self { status: 403, code: "AccessDenied", message }
+    }
+
     /// The same as JSON, as services of that protocol have it.
     pub(super) fn to_json(&self) -> String {
         json!({ "__type": self.code, "message": self.message }).to_string()

@@ -13,6 +13,7 @@
 //!
 //! * [`directory`]: the users.
 //! * [`account`]: what else there is to an account.
+//! * `denied_users`: those whose keys nobody may list.
 //! * `operations`: the operations on them.
 //! * `credential_report`: what there is to tell of all users at once.
 //! * `roles`: STS's `AssumeRole`, what it handed out, and `GetCallerIdentity`.
@@ -22,6 +23,7 @@
 pub mod account;
 mod answers;
 mod credential_report;
+mod denied_users;
 pub mod directory;
 mod operations;
 mod roles;
@@ -29,7 +31,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -114,6 +116,11 @@ impl SimulatedIam {
     /// Says what else there is to an account, instead of what was.
     pub fn set_account(&self, account: &Account, settings: Settings) {
         self.state.set_account(account, settings);
+    }
+
+    /// Denies an account the keys of these users, instead of those it was denied before: `AccessDenied`.
+    pub fn deny_keys_of(&self, account: &Account, users: BTreeSet<String>) {
+        self.state.denied_users.set(account, users);
     }
 
     /// Adds an organization, to be seen by its management account and those who stand in for it.

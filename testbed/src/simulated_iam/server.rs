@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::account::Settings;
 use super::answers::{Answer, Refusal, Service};
 use super::credential_report::Reports;
+use super::denied_users::DeniedUsers;
 use super::directory::{Directory, User};
 use super::operations::{self, Parameters};
 use super::roles::{self, Sessions, Wanted};
@@ -29,6 +30,7 @@ pub(super) struct State {
     directories: RwLock<HashMap<Account, Arc<Directory>>>,
     accounts: RwLock<HashMap<Account, Arc<AccountState>>>,
     organizations: RwLock<Vec<Arc<Organization>>>,
+    pub(super) denied_users: DeniedUsers,
     sessions: Sessions,
     reports: Reports,
     calls: Mutex<BTreeMap<(Account, String), Calls>>,
@@ -64,6 +66,7 @@ impl State {
             directories: RwLock::default(),
             accounts: RwLock::default(),
             organizations: RwLock::default(),
+            denied_users: DeniedUsers::default(),
             sessions: Sessions::new(options.session),
             reports: Reports::default(),
             calls: Mutex::default(),
@@ -202,6 +205,8 @@ fn ask_iam(state: &State, caller: &Account, parameters: &Parameters) -> Result<A
     if denied.contains(action) {
         return Err(Refusal::denied(caller, action));
     }
+    state.denied_users.check(caller, parameters)?;
+    let Settings { alias, report, .. } = &state.account(caller).settings;
     let directory = state.directory(caller);
     match action {
         "GenerateCredentialReport" => Ok(Answer::ReportState(state.reports.generate(&directory, *report))),

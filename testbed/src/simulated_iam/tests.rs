@@ -1,6 +1,7 @@
 //! The simulated IAM over HTTP, as the functions see it.
 
 mod credential_report;
+mod denied_users;
 mod roles;
 
 use std::num::NonZeroU32;

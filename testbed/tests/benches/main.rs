@@ -4,3 +4,4 @@ mod cold_start;
 mod pipeline;
 mod rate;
 mod scale;
+mod scan;
