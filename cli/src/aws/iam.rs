@@ -59,7 +59,8 @@ impl Aws {
     /// The same connection, with the rights of a role instead. The role is assumed now, so that it is said at once if it
     /// cannot be, and again before its credentials expire.
     pub(crate) async fn with_role(&self, RoleArn(arn): &RoleArn, external_id: Option<&str>) -> Result<Self> {
-        let mut provider = AssumeRoleProvider::builder(arn).configure(&self.config).session_name(SESSION_NAME);
+        let mut provider =
+            AssumeRoleProvider::builder(arn).configure(&self.config).session_name(SESSION_NAME);
         if let Some(external_id) = external_id {
             provider = provider.external_id(external_id);
         }
@@ -94,7 +95,8 @@ fn role_not_assumed(arn: &str, error: anyhow::Error) -> anyhow::Error {
     let code = answer.err().code().unwrap_or("no code");
     let refused = refused(ASSUME_ROLE, arn, code, answer.err().message().unwrap_or_default());
     if code == "AccessDenied" {
-        return refused.context("the role must be there and trust these credentials, and may want an --external-id");
+        return refused
+            .context("the role must be there and trust these credentials, and may want an --external-id");
     }
     refused
 }
@@ -105,9 +107,12 @@ pub(crate) fn iam_failed(error: CallFailed, account_id: &AccountId) -> anyhow::E
     let account = format!("account {account_id}");
     let said = source.as_deref().and_then(|source| last_of(source)).unwrap_or_default();
     match code.as_str() {
-        "credentials" => anyhow!(said).context(format!("{call} has no credentials any more: {SIGN_IN_AGAIN}")),
-        "timeout" | "connection" | "no connection" => anyhow!("{code}: {said}")
-            .context(format!("{call} on {account} got no answer: check the network, --region and --endpoint-url")),
+        "credentials" => {
+            anyhow!(said).context(format!("{call} has no credentials any more: {SIGN_IN_AGAIN}"))
+        }
+        "timeout" | "connection" | "no connection" => anyhow!("{code}: {said}").context(format!(
+            "{call} on {account} got no answer: check the network, --region and --endpoint-url"
+        )),
         code => refused(call, &account, code, &said),
     }
 }

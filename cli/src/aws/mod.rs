@@ -3,10 +3,10 @@
 mod dead_letters;
 mod errors;
 pub(crate) mod iam;
-pub(crate) mod runs;
-mod owner;
-mod test_mail;
 mod inspection;
+mod owner;
+pub(crate) mod runs;
+mod test_mail;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

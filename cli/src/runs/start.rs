@@ -71,7 +71,8 @@ impl Start {
         let run = Run::at(instant, if self.dry_run { Mode::DryRun } else { Mode::Live });
         let last = deployment.last_runs(1).await?.first().map(|run| run.accounts);
         self.announce(&aws, &deployment, &run, &parameters, last).await?;
-        let interrupt = Interrupt::listen()?;
+        let interrupt =
+            Interrupt::listen("Ended at once. The run goes on; `keynudge status` shows it.".to_owned())?;
         if !self.is_agreed(&interrupt).await? {
             return Ok(Outcome::Incomplete);
         }

@@ -64,7 +64,7 @@ impl Status {
             self.look(&aws, &deployment).await?;
             return Ok(Outcome::Done);
         };
-        let interrupt = Interrupt::listen()?;
+        let interrupt = Interrupt::listen("Ended at once.".to_owned())?;
         let watching = async {
             loop {
                 self.look(&aws, &deployment).await?;

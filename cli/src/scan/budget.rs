@@ -288,7 +288,9 @@ mod tests {
         let budget = Budget::new(4);
         budget.begin_pause();
         assert_eq!(budget.state.borrow().limit, 2);
-        for (answers, limit) in [(ANSWERS_PER_STEP - 1, 2), (1, 3), (ANSWERS_PER_STEP, 4), (ANSWERS_PER_STEP, 4)] {
+        for (answers, limit) in
+            [(ANSWERS_PER_STEP - 1, 2), (1, 3), (ANSWERS_PER_STEP, 4), (ANSWERS_PER_STEP, 4)]
+        {
             for _ in 0..answers {
                 budget.call(async || Ok(())).await.unwrap();
             }

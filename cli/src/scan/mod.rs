@@ -185,8 +185,7 @@ impl Scan {
     async fn prepare(&self, connection: &ConnectionArgs) -> Result<Prepared> {
         let mut aws = Aws::connect(connection).await?;
         // The stack is the caller's, whoever's users are scanned.
-        let parameters =
-            if self.rules.from_stack { aws.parameters().await? } else { Parameters::default() };
+        let parameters = if self.rules.from_stack { aws.parameters().await? } else { Parameters::default() };
         let rules = self.rules.resolve(&parameters)?;
         let user_filter = or_parameter(self.user_filter, &parameters, "UserFilter")?.unwrap_or_default();
         if let Some(role) = &self.role_arn {
@@ -239,8 +238,12 @@ impl Found {
             let unlisted = users.unwrap_or_default().saturating_sub(self.users.listed);
             let missing = match (self.is_listed_whole, unlisted) {
                 (true, _) => format!("{} missing", counted(missing, "user is", "users are")),
-                (false, 0) => format!("{} missing, and those not listed yet", counted(missing, "user is", "users are")),
-                (false, unlisted) => format!("{} missing", counted(missing + unlisted, "user is", "users are")),
+                (false, 0) => {
+                    format!("{} missing, and those not listed yet", counted(missing, "user is", "users are"))
+                }
+                (false, unlisted) => {
+                    format!("{} missing", counted(missing + unlisted, "user is", "users are"))
+                }
             };
             remark(&format!("Incomplete, {reason}: {missing}."));
         }
@@ -251,7 +254,8 @@ impl Found {
             remark(&format!("The last use of {} is not known: {error}.", counted(*keys, "key", "keys")));
         }
         if self.exemptions_invalid > 0 {
-            let owners = counted(self.exemptions_invalid, "owner has an exemption tag", "owners have exemption tags");
+            let owners =
+                counted(self.exemptions_invalid, "owner has an exemption tag", "owners have exemption tags");
             remark(&format!("{owners} without a date (YYYY-MM-DD), which exempts nobody."));
         }
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 mod dlq;
-mod runs;
-mod preview;
 mod doctor;
+mod preview;
+mod runs;
 mod support;

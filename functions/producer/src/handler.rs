@@ -203,13 +203,14 @@ where
             }
             counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
             counts.add(Metric::UsersUnreadable, page.unreadable);
-            let enqueued = |listed: &ListedUser| match self.rules.listing.skips(listed, as_of, report.as_ref()) {
-                Some(reason) => {
-                    counts.count(reason.into());
-                    false
-                }
-                None => true,
-            };
+            let enqueued =
+                |listed: &ListedUser| match self.rules.listing.skips(listed, as_of, report.as_ref()) {
+                    Some(reason) => {
+                        counts.count(reason.into());
+                        false
+                    }
+                    None => true,
+                };
             let users = page.users.into_iter().filter(enqueued).map(|listed| listed.user);
             let checks = checks(scan, account_name.as_ref(), users);
             counts.add(Metric::UsersEnqueued, checks.len());

@@ -356,7 +356,9 @@ mod tests {
     #[tokio::test]
     async fn the_account_summary_tells_how_many_users_there_are() {
         let summary = |entries: &str| {
-            let result = format!("<GetAccountSummaryResult><SummaryMap>{entries}</SummaryMap></GetAccountSummaryResult>");
+            let result = format!(
+                "<GetAccountSummaryResult><SummaryMap>{entries}</SummaryMap></GetAccountSummaryResult>"
+            );
             (200, format!("<GetAccountSummaryResponse>{result}</GetAccountSummaryResponse>"))
         };
         let entry = |key: &str, value: &str| format!("<entry><key>{key}</key><value>{value}</value></entry>");

@@ -81,12 +81,8 @@ fn judge(
     as_of: DateTime<Utc>,
 ) -> OwnerOfStaleKeys {
     let exemption = Exemption::of(&tags, as_of);
-    let unasked = |verdict, tags| OwnerOfStaleKeys {
-        verdict,
-        exemption_is_invalid: false,
-        passed_over: 0,
-        tags,
-    };
+    let unasked =
+        |verdict, tags| OwnerOfStaleKeys { verdict, exemption_is_invalid: false, passed_over: 0, tags };
     if audience.skips_tagged(&contact.tag, &tags).is_some() {
         return unasked(Verdict::NotTagged, tags);
     }

@@ -206,7 +206,6 @@ fn ask_iam(state: &State, caller: &Account, parameters: &Parameters) -> Result<A
         return Err(Refusal::denied(caller, action));
     }
     state.denied_users.check(caller, parameters)?;
-    let Settings { alias, report, .. } = &state.account(caller).settings;
     let directory = state.directory(caller);
     match action {
         "GenerateCredentialReport" => Ok(Answer::ReportState(state.reports.generate(&directory, *report))),
