@@ -2,6 +2,9 @@
 //!
 //! Own templates are tried out on made-up reminders of every kind ([`made_up()`]) before one is mailed. Whatever is wrong with
 //! them, a mail is written: by the built-in ones.
+//!
+//! `templates/` holds those: the subject, the plain text, and the HTML as MJML, which `build.rs` compiles, so that a mistake
+//! in it is found when a function is built. `docs/MAIL.md` is for those who write their own.
 
 mod built_in;
 mod made_up;

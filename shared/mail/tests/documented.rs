@@ -86,8 +86,8 @@ fn kind(path: &str, all: &BTreeMap<String, Seen>) -> Option<String> {
         return None;
     }
     let holder = path.rsplit_once('.').map_or("", |(holder, _)| holder);
-    let holders = all[holder].times - all[holder].kinds.is_empty() as usize;
-    let is_missing = !all[holder].is_none && seen.times < holders;
+    // What is in a group that may be none is there whenever the group is.
+    let is_missing = !all[holder].is_none && seen.times < all[holder].times;
     let or = |so: bool, word: &'static str| if so { word } else { "" };
     Some(format!("{kind}{}{}", or(seen.is_none, " or none"), or(is_missing, " or missing")))
 }
