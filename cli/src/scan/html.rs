@@ -94,6 +94,8 @@ struct ShownOwner<'a> {
 struct Told<'a> {
     who: Option<Vec<&'a str>>,
     why: String,
+    /// Whether nobody would be for want of an address, which is to be mended.
+    unreachable: bool,
 }
 
 #[derive(Serialize)]
@@ -187,7 +189,7 @@ impl<'a> ShownOwner<'a> {
 
 impl<'a> Told<'a> {
     fn of(telling: &'a Telling) -> Self {
-        let nobody = |why| Self { who: None, why };
+        let nobody = |why| Self { who: None, why, unreachable: *telling == Telling::WithoutContact };
         match telling {
             Telling::Mail(recipient) => {
                 let why = match recipient.found_by {
@@ -196,7 +198,7 @@ impl<'a> Told<'a> {
                     ContactSource::DefaultDomain => "name at the default domain",
                     ContactSource::Fallback => "fallback: no other address is known",
                 };
-                Self { who: Some(parts(recipient.to.as_str())), why: why.to_owned() }
+                Self { who: Some(parts(recipient.to.as_str())), why: why.to_owned(), unreachable: false }
             }
             Telling::WithoutContact => nobody("no address is known".to_owned()),
             Telling::ExemptUntil(day) => nobody(format!("exempt until {}", day.format(DAY))),

@@ -223,10 +223,10 @@ mod tests {
 
     /// Processes that name this profile on their command line.
     fn processes_of(profile: &Path) -> usize {
-        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let command_lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
-        let profile = profile.to_str().unwrap();
-        command_lines.filter(|line| String::from_utf8_lossy(line).contains(profile)).count()
+        let profile = profile.to_string_lossy();
+        command_lines.filter(|line| String::from_utf8_lossy(line).contains(&*profile)).count()
     }
 
     #[test]

@@ -106,7 +106,8 @@ fn key(random: &mut Rng) -> StaleKey {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let id: String = (0..16).map(|_| char::from(*random.choice(letters.iter()).unwrap())).collect();
     // Most are not much too old, and a few are as old as the account.
-    let age_days = ALERT_AFTER_DAYS + (-random.f64().max(0.001).ln() * 180.0) as u32;
+    let beyond = (0..4).map(|_| random.u32(..1_200)).min().unwrap();
+    let age_days = ALERT_AFTER_DAYS + beyond;
     let last_used = match random.u32(..10) {
         0 => LastUsed::Never,
         1 => used(random.i64(90..=age_days.into()), random),
@@ -312,7 +313,7 @@ fn nobody_to_tell_is_good_news() {
 #[test]
 fn hostile_names_are_shown_and_do_nothing() {
     let markup =
-        r#"</title></style></bdi><img src=https://evil.test/x onerror=alert(1)><script>alert(2)</script>"#;
+        "</title></style></bdi><img src=https://evil.test/x onerror=alert(1)><script>alert(2)</script>";
     let mut report = made_up(0);
     let mut random = Rng::with_seed(1);
     report.account_name = Some("<script>alert(0)</script>".parse().unwrap());
