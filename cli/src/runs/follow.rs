@@ -124,7 +124,7 @@ struct View {
 
 impl View {
     fn new() -> Self {
-        let style = ProgressStyle::with_template("{spinner} {msg}");
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let now = Instant::now();
         Self { bar: ProgressBar::new_spinner().with_style(style), began: now, said: None }

@@ -150,6 +150,11 @@ impl Deployment {
 }
 
 impl Queue {
+    /// Whether there is something to work through.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.depth.is_some_and(|depth| depth.all() > 0)
+    }
+
     pub(crate) fn dead_letters(queues: &[Self]) -> u64 {
         queues.iter().map(|queue| queue.dead_letters).sum()
     }

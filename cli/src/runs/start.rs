@@ -76,7 +76,13 @@ impl Start {
         if !self.is_agreed(&interrupt).await? {
             return Ok(Outcome::Incomplete);
         }
-        self.start(&deployment, &run).await?;
+        tokio::select! {
+            () = interrupt.asked() => {
+                terminal::remark("The run may have started: `keynudge status` shows it, if so.");
+                return Ok(Outcome::Incomplete);
+            }
+            started = self.start(&deployment, &run) => started?,
+        }
         terminal::remark(&format!("The run {} has started.", run.run_id));
         if self.no_follow {
             terminal::remark("`keynudge status` shows how far it is.");
@@ -251,6 +257,18 @@ mod tests {
         for bad in ["", "soon", "2026-13-01", "2026-03-01T06:00:00"] {
             assert!(judged(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn it_says_whom_a_run_mails() {
+        let mails = |dry_run, pilot: &str| {
+            let start =
+                Start { as_of: None, dry_run, no_follow: false, yes: false, patience: TimeDelta::zero() };
+            start.mails(&parameters(&[("RedirectAllTo", pilot)]))
+        };
+        assert_eq!(mails(false, ""), "to the owners of stale keys who are due");
+        assert!(mails(false, "you@example.com").starts_with("all of them to you@example.com,"));
+        assert!(mails(true, "you@example.com").starts_with("none;"));
     }
 
     #[test]

@@ -30,11 +30,12 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
   keynudge status --run 2026-03-01T06:00:00Z        # one run in detail
   keynudge status --json | jq '.runs[0].owners'     # for programs
 
-SQS's own counts are up to a minute old, and it tells no message's age without handing it out.")]
+SQS's own counts are up to a minute old.")]
 pub(crate) struct Status {
     /// How many runs
-    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "run")]
-    runs: usize,
+    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "run",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
     /// Just this run
     #[arg(long, value_name = "RUN_ID")]
     run: Option<RunId>,
@@ -97,7 +98,7 @@ impl Status {
             vec![self.one(deployment, run_id, queued, aws).await?]
         } else {
             let mut runs = Vec::new();
-            for started in deployment.last_runs(self.runs).await? {
+            for started in deployment.last_runs(self.runs.into()).await? {
                 runs.push(deployment.reckon(started, queued).await?);
             }
             runs
@@ -132,6 +133,11 @@ impl Status {
                 .push("No runs yet. `keynudge run --dry-run` starts one that mails nobody.\n".to_owned()),
         }
         blocks.push(show::queues(&report.queues));
+        if report.queues.iter().any(Queue::has_messages) {
+            blocks.push(
+                "How old a queue's oldest message is, SQS tells CloudWatch alone (ApproximateAgeOfOldestMessage).\n".to_owned(),
+            );
+        }
         match Queue::dead_letters(&report.queues) {
             0 => {}
             letters => {

@@ -99,6 +99,7 @@ async fn what_waits_is_told_and_so_is_what_was_given_up() {
     assert_eq!(depth.iter().sum::<u64>(), checked as u64, "{users}");
     let shown = stdout(&stack.keynudge(&["status"]));
     assert!(shown.contains(&format!("  {checked} enqueued = {checked} waiting\n")), "{shown}");
+    assert!(shown.contains("ApproximateAgeOfOldestMessage"), "{shown}");
 
     // A user of an account that this deployment does not look after.
     stack.send_foreign_check(run["run_id"].as_str().unwrap()).await;
@@ -202,6 +203,9 @@ async fn nobody_is_mailed_by_a_run_that_nobody_agreed_to() {
     assert!(stderr(&output).contains("add --yes"), "{}", stderr(&output));
     let output = stack.keynudge(&["run", "--yes", "--as-of", "soon"]);
     assert_eq!(output.status.code(), Some(2));
+    let output = stack.keynudge(&["run", "--yes", "--region", "cn-north-1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("only dry runs can be started there"), "{}", stderr(&output));
     assert_eq!(stack.status()["runs"], json!([]));
 }
 
