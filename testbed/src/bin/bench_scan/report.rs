@@ -91,7 +91,7 @@ impl Figures {
         out: &mut fmt::Formatter<'_>,
         cell: impl Fn(&AccountFigures) -> String,
     ) -> fmt::Result {
-        write!(out, "  {name:<34}")?;
+        write!(out, "  {name:<36}")?;
         self.accounts.iter().try_for_each(|account| write!(out, "{:>14}", cell(account)))?;
         writeln!(out)
     }
