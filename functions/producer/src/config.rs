@@ -1,10 +1,9 @@
 //! The producer's settings.
 
-use std::str::FromStr;
-
 use keynudge_core::accounts::{MemberRole, Scope};
-use keynudge_core::audience::{Audience, PathPrefix};
+use keynudge_core::audience::UserFilter;
 use keynudge_core::keys::StalenessPolicy;
+use keynudge_core::listing::ListingRules;
 use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
 
@@ -26,39 +25,9 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) scope: Scope,
-    pub(crate) audience: Audience,
-    pub(crate) path_prefix: PathPrefix,
-    /// Stages are for those who find stale keys.
-    pub(crate) staleness: StalenessPolicy,
+    pub(crate) listing: ListingRules,
     pub(crate) user_filter: UserFilter,
     pub(crate) as_of: AsOfRule,
-}
-
-/// By what users are left out, beside what the list of users shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum UserFilter {
-    /// By nothing.
-    #[default]
-    None,
-    /// By the account's credential report.
-    CredentialReport,
-}
-
-/// Why a text names no filter.
-#[derive(Debug, thiserror::Error)]
-#[error("not none or credential-report")]
-pub(crate) struct InvalidUserFilter;
-
-impl FromStr for UserFilter {
-    type Err = InvalidUserFilter;
-
-    fn from_str(text: &str) -> Result<Self, InvalidUserFilter> {
-        match text {
-            "none" => Ok(Self::None),
-            "credential-report" => Ok(Self::CredentialReport),
-            _ => Err(InvalidUserFilter),
-        }
-    }
 }
 
 /// What the accounts see in their own logs.
@@ -77,9 +46,11 @@ impl Config {
             member_role: vars.member_role(&scope, SESSION_NAME)?,
             rules: Rules {
                 scope,
-                audience: vars.required("AUDIENCE")?,
-                path_prefix: vars.optional("PATH_PREFIX")?.unwrap_or_default(),
-                staleness: StalenessPolicy::without_stages(vars.alert_after_days()?),
+                listing: ListingRules {
+                    audience: vars.required("AUDIENCE")?,
+                    path_prefix: vars.optional("PATH_PREFIX")?.unwrap_or_default(),
+                    staleness: StalenessPolicy::without_stages(vars.alert_after_days()?),
+                },
                 user_filter: vars.optional("USER_FILTER")?.unwrap_or_default(),
                 as_of: vars.as_of_rule()?,
             },
@@ -90,6 +61,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keynudge_core::audience::{Audience, PathPrefix};
     use keynudge_testing::settings;
 
     const ALL: [(&str, &str); 21] = [
@@ -132,9 +104,9 @@ mod tests {
             ("keys-ledger", 24)
         );
         assert_eq!((config.deployment.as_str(), config.rules.scope.own().as_str()), ("keys", "123456789012"));
-        assert_eq!((config.rules.audience, config.rules.as_of), (Audience::All, AsOfRule::Any));
-        assert_eq!(config.rules.path_prefix, "/people/".parse().unwrap());
-        assert_eq!(config.rules.staleness, StalenessPolicy::without_stages(60.try_into().unwrap()));
+        assert_eq!((config.rules.listing.audience, config.rules.as_of), (Audience::All, AsOfRule::Any));
+        assert_eq!(config.rules.listing.path_prefix, "/people/".parse().unwrap());
+        assert_eq!(config.rules.listing.staleness, StalenessPolicy::without_stages(60.try_into().unwrap()));
         assert_eq!(config.rules.user_filter, UserFilter::CredentialReport);
     }
 
@@ -164,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_may_be_left_out_has_a_default() {
-        assert_eq!(config_with("PATH_PREFIX", "").unwrap().rules.path_prefix, PathPrefix::default());
+        assert_eq!(config_with("PATH_PREFIX", "").unwrap().rules.listing.path_prefix, PathPrefix::default());
         assert_eq!(config_with("USER_FILTER", "").unwrap().rules.user_filter, UserFilter::None);
         assert_eq!(config_with("ALLOW_AS_OF", "").unwrap().rules.as_of, AsOfRule::NotAhead);
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, Utc};
-use keynudge_core::audience::SkipReason;
+use keynudge_aws::credential_report::{self, NoReport};
+use keynudge_core::audience::{SkipReason, UserFilter};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::AccountName;
+use keynudge_core::listing::{PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
 use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
 use keynudge_core::ports::{
     AccountAliases, CredentialReports, DeadLetters, IamByAccount, ListedUser, Organization, Outbox,
@@ -27,8 +29,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::accounts;
-use crate::config::{Rules, UserFilter};
-use crate::report::{self, NoReport};
+use crate::config::Rules;
 
 /// What EventBridge Scheduler replaces by the scheduled time. Emulators and people leave it as it is: it means now.
 const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
@@ -37,11 +38,12 @@ const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 /// sending its 1,000 users.
 const TIME_FOR_A_PAGE: Duration = Duration::from_secs(50);
 
-/// So many users are asked about one by one, filter or not: a report costs some calls, too, and seconds.
-const USERS_WITHOUT_A_REPORT_MAX: usize = 20;
+/// What is left for the scan, however long the credential report takes: an account's five pages and 500 batches, some 20 s, and
+/// what is wanted for its last page.
+const TIME_FOR_THE_SCAN: Duration = Duration::from_secs(75);
 
-/// More pages than an account can have: five full ones hold the 5,000 users that IAM allows, but pages may come short.
-const MAX_PAGES: usize = 1_000;
+/// How long a credential report is waited for. IAM takes seconds to make one; nothing says that it could not take minutes.
+const TIME_FOR_THE_REPORT: Duration = Duration::from_secs(90);
 
 /// The producer, over its ports.
 pub(crate) struct Producer<O, I, A, U, L, R, C> {
@@ -184,10 +186,11 @@ where
         metrics: &Metrics,
     ) -> Result<(), NotScanned> {
         let iam = self.iam.iam(&scan.account_id).await;
+        let as_of = scan.run.as_of;
         let mut report = None;
         let mut account_name = None;
         let mut marker = None;
-        for _ in 0..MAX_PAGES {
+        for _ in 0..PAGES_MAX {
             if deadline.leaves_less_than(TIME_FOR_A_PAGE) {
                 return Err(records::out_of_time().into());
             }
@@ -200,13 +203,14 @@ where
             }
             counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
             counts.add(Metric::UsersUnreadable, page.unreadable);
-            let enqueued = |listed: &ListedUser| match self.skips(listed, scan, report.as_ref()) {
-                Some(reason) => {
-                    counts.count(reason.into());
-                    false
-                }
-                None => true,
-            };
+            let enqueued =
+                |listed: &ListedUser| match self.rules.listing.skips(listed, as_of, report.as_ref()) {
+                    Some(reason) => {
+                        counts.count(reason.into());
+                        false
+                    }
+                    None => true,
+                };
             let users = page.users.into_iter().filter(enqueued).map(|listed| listed.user);
             let checks = checks(scan, account_name.as_ref(), users);
             counts.add(Metric::UsersEnqueued, checks.len());
@@ -232,7 +236,8 @@ where
         if self.rules.user_filter == UserFilter::None {
             return Ok(None);
         }
-        match report::fetch(iam, deadline).await {
+        let patience = TIME_FOR_THE_REPORT.min(deadline.leaves_beside(TIME_FOR_THE_SCAN));
+        match credential_report::fetch(iam, patience).await {
             Ok(report) => Ok(Some(report)),
             Err(NoReport::Call(error)) if error.is_role_denied() => Err(NotScanned::RoleDenied(error)),
             Err(error) => {
@@ -242,22 +247,6 @@ where
                 Ok(None)
             }
         }
-    }
-
-    /// Why a user is not enqueued: what is known without the report counts first.
-    fn skips(
-        &self,
-        ListedUser { user, path }: &ListedUser,
-        scan: &ScanAccount,
-        report: Option<&CredentialReport>,
-    ) -> Option<SkipReason> {
-        let Rules { audience, path_prefix, staleness, .. } = &self.rules;
-        let as_of = scan.run.as_of;
-        let in_report = || report?.skips(user, staleness, as_of);
-        audience
-            .skips_listed(path_prefix, path, user.password_last_used)
-            .or_else(|| staleness.is_too_young(user.created_at, as_of).then_some(SkipReason::TooYoung))
-            .or_else(in_report)
     }
 }
 
@@ -319,6 +308,7 @@ mod tests {
     use keynudge_core::audience::{Audience, PathPrefix};
     use keynudge_core::failure::FailureClass;
     use keynudge_core::keys::StalenessPolicy;
+    use keynudge_core::listing::ListingRules;
     use keynudge_core::ports::ReportState;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
@@ -347,9 +337,11 @@ mod tests {
             source: source(),
             rules: Rules {
                 scope: scope(None),
-                audience: Audience::SignedInUsers,
-                path_prefix: PathPrefix::default(),
-                staleness: StalenessPolicy::without_stages(90.try_into().unwrap()),
+                listing: ListingRules {
+                    audience: Audience::SignedInUsers,
+                    path_prefix: PathPrefix::default(),
+                    staleness: StalenessPolicy::without_stages(90.try_into().unwrap()),
+                },
                 user_filter: UserFilter::None,
                 as_of: AsOfRule::NotAhead,
             },
@@ -522,7 +514,7 @@ mod tests {
             person.path = "/people/".to_owned();
         }
         let mut producer = producer(vec![Ok([never, elsewhere, people].concat())]);
-        producer.rules.path_prefix = "/people/".parse().unwrap();
+        producer.rules.listing.path_prefix = "/people/".parse().unwrap();
         producer.iam.own().unreadable = 1;
 
         let metrics = Metrics::default();
@@ -656,6 +648,20 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_scan_has_its_time_even_if_the_report_never_comes() {
+        for (time, asked) in [(TIME_FOR_THE_SCAN + Duration::from_secs(5), 4), (TIME_FOR_THE_SCAN, 1)] {
+            let mut producer = with_report();
+            producer.iam.own().report.states.replace(vec![Ok(ReportState::InProgress); 1_000].into());
+            let deadline = Deadline::after(time);
+            let trigger = serde_json::from_value(scan_event()).unwrap();
+            producer.handle(trigger, deadline, &Metrics::default()).await.unwrap();
+            assert!(!deadline.leaves_less_than(TIME_FOR_THE_SCAN));
+            let calls = producer.iam.own().calls.take();
+            assert_eq!(calls.iter().filter(|call| *call == "generate report").count(), asked);
+        }
+    }
+
     #[tokio::test]
     async fn an_account_that_denies_the_role_is_no_account_without_a_report() {
         let mut producer = with_report();
@@ -720,10 +726,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_never_ends_is_no_complete_scan() {
-        let mut producer = producer(vec![Ok(vec![]); MAX_PAGES + 1]);
+        let mut producer = producer(vec![Ok(vec![]); PAGES_MAX + 1]);
         let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
         let pages = producer.iam.own().calls.borrow().iter().filter(|call| *call == "page").count();
-        assert_eq!((given_back(&answer), pages), (vec!["record-0"], MAX_PAGES));
+        assert_eq!((given_back(&answer), pages), (vec!["record-0"], PAGES_MAX));
     }
 
     #[tokio::test]

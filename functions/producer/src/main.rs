@@ -3,7 +3,6 @@
 mod accounts;
 mod config;
 mod handler;
-mod report;
 
 use keynudge_aws::accounts::IamAccounts;
 use keynudge_aws::dynamodb::LedgerTable;

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use chrono::{DateTime, TimeDelta, Utc};
+use keynudge_core::check::{self, OwnerOfStaleKeys, UserKeys, Verdict};
 use keynudge_core::contact::Recipient;
-use keynudge_core::exemption::Exemption;
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ids::Line;
 use keynudge_core::keys::StaleKey;
 use keynudge_core::ledger::Notice;
 use keynudge_core::messages::{CheckUser, Mode, StaleKeys};
@@ -20,7 +19,6 @@ use keynudge_core::ports::{
     DeadLetters, IamByAccount, KeyStore, LedgerReader, Outbox, Owner, Redelivery, RunRecords,
 };
 use keynudge_core::retry::WaitFor;
-use keynudge_core::tags::Tags;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::records::{self, Failure, Reason, Record, Source};
@@ -178,40 +176,35 @@ where
         counts: &Metrics,
     ) -> Result<Outcome, CallFailed> {
         let user = &check.user.name;
-        let Some(keys) = store.access_keys(user).await? else {
+        let Rules { staleness, audience, contact, .. } = &self.rules;
+        let as_of = check.run.as_of;
+        let Some(UserKeys { stale, .. }) = check::keys_of(store, user, staleness, as_of).await? else {
             return Ok(Outcome::Gone);
         };
-        let stale = self.rules.staleness.stale_keys(&keys, check.run.as_of);
         if stale.is_empty() {
             return Ok(Outcome::Fresh);
         }
         if self.was_told(check, &stale, counts).await {
             return Ok(Outcome::NotDue);
         }
-        // Tags that cannot be read mean "not known yet", never "not exempt".
-        let Some(tags) = store.tags(user).await? else {
+        let Some(owner) = check::owner_of(store, user, *audience, contact, as_of).await? else {
             return Ok(Outcome::Gone);
         };
-        if self.rules.audience.skips_tagged(&self.rules.contact.tag, &tags).is_some() {
-            return Ok(Outcome::NotTagged);
+        let user_id = check.user.id.as_str();
+        if owner.exemption_is_invalid {
+            counts.count(Metric::ExemptionsInvalid);
+            tracing::warn!(user_id, "the exemption tag holds no date");
         }
-        match Exemption::of(&tags, check.run.as_of) {
-            Exemption::Until(_) => return Ok(Outcome::Exempt),
-            Exemption::Invalid => {
-                counts.count(Metric::ExemptionsInvalid);
-                tracing::warn!(user_id = check.user.id.as_str(), "the exemption tag holds no date");
-            }
-            Exemption::None => {}
+        if owner.passed_over > 0 {
+            counts.add(Metric::ContactsPassedOver, owner.passed_over as usize);
+            tracing::warn!(user_id, "an address was passed over");
         }
-        let contact = self.rules.contact.find(user, &tags);
-        if contact.passed_over > 0 {
-            counts.add(Metric::ContactsPassedOver, contact.passed_over as usize);
-            tracing::warn!(user_id = check.user.id.as_str(), "an address was passed over");
-        }
-        match contact.recipient {
-            None => Ok(Outcome::WithoutContact),
-            Some(recipient) => {
-                let finding = self.finding(store, check, recipient, stale, &tags, counts).await;
+        match &owner.verdict {
+            Verdict::NotTagged => Ok(Outcome::NotTagged),
+            Verdict::ExemptUntil(_) => Ok(Outcome::Exempt),
+            Verdict::WithoutContact => Ok(Outcome::WithoutContact),
+            Verdict::Tell(recipient) => {
+                let finding = self.finding(store, check, &owner, recipient.clone(), stale, counts).await;
                 Ok(Outcome::Stale(Box::new(finding)))
             }
         }
@@ -246,21 +239,14 @@ where
         &self,
         store: &impl KeyStore,
         check: &CheckUser,
+        owner: &OwnerOfStaleKeys,
         recipient: Recipient,
         mut keys: Vec<StaleKey>,
-        tags: &Tags,
         counts: &Metrics,
     ) -> StaleKeys {
-        for key in &mut keys {
-            key.description = description(key, tags);
-            // A key deleted meanwhile, or whose last use cannot be read, fails nobody: the mail does without.
-            match store.last_used(&key.id).await {
-                Ok(last_used) => key.last_used = Some(last_used),
-                Err(error) => {
-                    counts.count(Metric::LastUsedUnreadable);
-                    tracing::warn!(user_id = check.user.id.as_str(), %error, "last use not known");
-                }
-            }
+        for error in owner.fill_in(store, &mut keys).await {
+            counts.count(Metric::LastUsedUnreadable);
+            tracing::warn!(user_id = check.user.id.as_str(), %error, "last use not known");
         }
         StaleKeys {
             run: check.run.clone(),
@@ -280,11 +266,6 @@ fn is_of_one_account(checks: &[Record<CheckUser>]) -> bool {
     let mut accounts = checks.iter().filter_map(|record| Some(&record.result.as_ref().ok()?.account_id));
     let first = accounts.next();
     accounts.all(|account| Some(account) == first)
-}
-
-/// IAM's console keeps what an owner writes about a key in a tag of the user, named by the key's id.
-fn description(key: &StaleKey, tags: &Tags) -> Option<Line> {
-    tags.get(key.id.as_str()).filter(|text| !text.is_empty()).and_then(|text| text.parse().ok())
 }
 
 impl Checked {

@@ -1,8 +1,9 @@
 //! The domain's ports on AWS: one file per service. The only place that names `aws_sdk_*`.
 
 pub mod accounts;
+pub mod credential_report;
 pub mod dynamodb;
-mod failure;
+pub mod failure;
 pub mod iam;
 pub mod organizations;
 pub mod sdk;

@@ -64,6 +64,33 @@ impl SkipReason {
         [Self::NeverSignedIn, Self::OutsidePath, Self::TooYoung, Self::NoActiveKey, Self::NoOldKey];
 }
 
+/// By what users are left out, beside what the list of users shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UserFilter {
+    /// By nothing.
+    #[default]
+    None,
+    /// By the account's credential report.
+    CredentialReport,
+}
+
+/// Why a text names no filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not none or credential-report")]
+pub struct InvalidUserFilter;
+
+impl FromStr for UserFilter {
+    type Err = InvalidUserFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUserFilter> {
+        match text {
+            "none" => Ok(Self::None),
+            "credential-report" => Ok(Self::CredentialReport),
+            _ => Err(InvalidUserFilter),
+        }
+    }
+}
+
 /// Why a text names no audience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not signed-in-users, all or tagged")]

@@ -99,6 +99,12 @@ impl StalenessPolicy {
         Self { alert_after_days, stages_after_days: vec![alert_after_days] }
     }
 
+    /// The age from which an active key is stale.
+    #[must_use]
+    pub fn alert_after_days(&self) -> NonZeroU32 {
+        self.alert_after_days
+    }
+
     /// Whether what was made at `created_at` is too young at `as_of` for a stale key. Where it is true of a user, it is true of
     /// all keys that the user has: none is older than its user.
     ///

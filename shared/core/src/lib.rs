@@ -8,9 +8,11 @@
 //! * [`accounts`]: which accounts are looked after
 //! * [`keys`]: access keys, their age, and which of them are stale
 //! * [`audience`]: which users are asked about at all
+//! * [`listing`]: who of them is worth a call, as the list of users shows it
 //! * [`credential_report`]: who of them has no old active key, as IAM's own report shows it
 //! * [`contact`]: which address an owner is reached at
 //! * [`exemption`]: who is left alone, and until when
+//! * [`check`]: one user, looked at: what is stale, and what is to be done about it
 //! * [`tags`]: an IAM user's tags
 //! * [`ledger`]: who was told when, and who is telling them now: nobody is forgotten, nobody told twice
 //! * [`retry`]: when what failed is tried again, and when it is given up
@@ -22,6 +24,7 @@
 
 pub mod accounts;
 pub mod audience;
+pub mod check;
 pub mod contact;
 pub mod credential_report;
 pub mod exemption;
@@ -30,6 +33,7 @@ pub mod feedback;
 pub mod ids;
 pub mod keys;
 pub mod ledger;
+pub mod listing;
 pub mod mail;
 pub mod messages;
 pub mod ports;

@@ -28,6 +28,12 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now()) < needed
     }
 
+    /// How much is left beside `reserve`.
+    #[must_use]
+    pub fn leaves_beside(self, reserve: Duration) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).saturating_sub(reserve)
+    }
+
     /// What comes of `future`; `None` if that takes so long that no more than `reserve` would be left.
     pub async fn within<T>(self, reserve: Duration, future: impl Future<Output = T>) -> Option<T> {
         let latest = self.0.checked_sub(reserve).unwrap_or(self.0);
@@ -48,6 +54,8 @@ mod tests {
         assert!(!deadline.leaves_less_than(10 * SECOND));
         advance(4 * SECOND).await;
         assert!(deadline.leaves_less_than(7 * SECOND) && !deadline.leaves_less_than(6 * SECOND));
+        assert_eq!(deadline.leaves_beside(2 * SECOND), 4 * SECOND);
+        assert_eq!(deadline.leaves_beside(7 * SECOND), Duration::ZERO);
         advance(60 * SECOND).await;
         assert!(deadline.leaves_less_than(Duration::from_nanos(1)));
     }

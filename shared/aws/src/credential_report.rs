@@ -1,19 +1,11 @@
-//! An account's credential report: asked for, waited for and read, or done without.
+//! An account's credential report: asked for, waited for and read. Whoever wants one decides how long it is worth.
 
 use std::time::Duration;
 
 use keynudge_core::credential_report::{CredentialReport, InvalidReport};
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ports::{CredentialReports, ReportState};
-use keynudge_lambda::deadline::Deadline;
 use tokio::time::{sleep, timeout};
-
-/// How long a report is waited for. IAM takes seconds to make one; nothing says that it could not take minutes.
-const TIME_FOR_THE_REPORT: Duration = Duration::from_secs(90);
-
-/// What is left for the scan, however long the report takes: an account's five pages and 500 batches, some 20 s, and what is
-/// wanted for its last page.
-const TIME_FOR_THE_SCAN: Duration = Duration::from_secs(75);
 
 /// How long until the report is asked for again, twice as long each time: some 15 times at most, of calls that the whole
 /// account shares.
@@ -22,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoReport {
+pub enum NoReport {
     /// IAM is still making it.
     #[error("IAM has not made the report in time")]
     NotReady,
@@ -34,16 +26,12 @@ pub(crate) enum NoReport {
     Invalid(#[from] InvalidReport),
 }
 
-/// The report of the account that `iam` is of.
-pub(crate) async fn fetch(
-    iam: &impl CredentialReports,
-    deadline: Deadline,
-) -> Result<CredentialReport, NoReport> {
+/// The report of the account that `iam` is of, if it is to be had within `patience`.
+pub async fn fetch(iam: &impl CredentialReports, patience: Duration) -> Result<CredentialReport, NoReport> {
     let mut so_far = NoReport::NotReady;
-    let waiting = timeout(TIME_FOR_THE_REPORT, wait_for(iam, &mut so_far));
-    match deadline.within(TIME_FOR_THE_SCAN, waiting).await {
-        Some(Ok(report)) => Ok(CredentialReport::read(&report?)?),
-        Some(Err(_)) | None => Err(so_far),
+    match timeout(patience, wait_for(iam, &mut so_far)).await {
+        Ok(report) => Ok(CredentialReport::read(&report?)?),
+        Err(_) => Err(so_far),
     }
 }
 
@@ -73,11 +61,13 @@ async fn ask_for(iam: &impl CredentialReports) -> Result<Option<Vec<u8>>, CallFa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keynudge_testing::{MemoryIam, MemoryReport, failure, no_time, plenty_of_time, role_denied};
+    use keynudge_testing::{MemoryIam, MemoryReport, failure, role_denied};
     use tokio::time::Instant;
 
     const REPORT: &str = "user,arn,user_creation_time,access_key_1_active,access_key_1_last_rotated,\
                           access_key_2_active,access_key_2_last_rotated\n";
+
+    const PATIENCE: Duration = Duration::from_secs(90);
 
     type States = Vec<Result<ReportState, FailureClass>>;
     type Reads = Vec<Result<Option<Vec<u8>>, FailureClass>>;
@@ -93,21 +83,21 @@ mod tests {
         iam.calls.borrow().iter().filter(|call| *call == name).count()
     }
 
-    async fn reason(iam: &MemoryIam, deadline: Deadline) -> String {
-        fetch(iam, deadline).await.unwrap_err().to_string()
+    async fn reason(iam: &MemoryIam, patience: Duration) -> String {
+        fetch(iam, patience).await.unwrap_err().to_string()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_report_that_is_there_takes_two_calls() {
         let iam = iam(vec![], vec![]);
-        fetch(&iam, plenty_of_time()).await.unwrap();
+        fetch(&iam, PATIENCE).await.unwrap();
         assert_eq!(*iam.calls.borrow(), ["generate report", "report"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_report_in_progress_is_asked_for_until_it_is_complete_and_read_once() {
         let iam = iam(vec![Ok(ReportState::InProgress); 4], vec![]);
-        fetch(&iam, plenty_of_time()).await.unwrap();
+        fetch(&iam, PATIENCE).await.unwrap();
         assert_eq!((calls(&iam, "generate report"), calls(&iam, "report")), (5, 1));
     }
 
@@ -115,7 +105,7 @@ mod tests {
     async fn a_throttled_call_and_a_report_that_expired_meanwhile_are_asked_for_again() {
         let states = vec![Err(FailureClass::Retry), Ok(ReportState::Complete)];
         let iam = iam(states, vec![Ok(None), Err(FailureClass::Retry)]);
-        fetch(&iam, plenty_of_time()).await.unwrap();
+        fetch(&iam, PATIENCE).await.unwrap();
         assert_eq!((calls(&iam, "generate report"), calls(&iam, "report")), (4, 3));
     }
 
@@ -123,30 +113,21 @@ mod tests {
     async fn a_report_that_is_never_ready_is_given_up_after_few_calls() {
         let began = Instant::now();
         let iam = iam(vec![Ok(ReportState::InProgress); 1_000], vec![]);
-        assert_eq!(reason(&iam, plenty_of_time()).await, "IAM has not made the report in time");
-        assert_eq!(began.elapsed(), TIME_FOR_THE_REPORT);
+        assert_eq!(reason(&iam, PATIENCE).await, "IAM has not made the report in time");
+        assert_eq!(began.elapsed(), PATIENCE);
         assert!(calls(&iam, "generate report") < 20, "{:?}", iam.calls);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_scan_has_its_time_even_if_the_report_never_comes() {
-        let deadline = Deadline::after(TIME_FOR_THE_SCAN + Duration::from_secs(15));
-        let iam = iam(vec![Ok(ReportState::InProgress); 1_000], vec![]);
-        reason(&iam, deadline).await;
-        assert!(!deadline.leaves_less_than(TIME_FOR_THE_SCAN));
-        reason(&iam, no_time()).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_service_that_does_not_answer_is_no_longer_waited_for() {
         let iam = MemoryIam { latency: Duration::from_hours(2), ..iam(vec![], vec![]) };
-        reason(&iam, plenty_of_time()).await;
+        reason(&iam, PATIENCE).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_kept_the_report_away_until_the_end_is_the_reason() {
         let iam = iam(vec![Err(FailureClass::Retry); 1_000], vec![]);
-        assert_eq!(reason(&iam, plenty_of_time()).await, "test:Call failed: Scripted");
+        assert_eq!(reason(&iam, PATIENCE).await, "test:Call failed: Scripted");
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,10 +135,10 @@ mod tests {
         let began = Instant::now();
         for class in [FailureClass::Operator, FailureClass::Never] {
             let iam = iam(vec![Err(class)], vec![]);
-            assert_eq!(reason(&iam, plenty_of_time()).await, failure(class).to_string());
+            assert_eq!(reason(&iam, PATIENCE).await, failure(class).to_string());
         }
         let refusing = MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() };
-        let error = fetch(&refusing, plenty_of_time()).await.unwrap_err();
+        let error = fetch(&refusing, PATIENCE).await.unwrap_err();
         assert!(matches!(error, NoReport::Call(error) if error.is_role_denied()));
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
@@ -165,7 +146,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_report_that_is_none_is_not_asked_for_again() {
         let iam = iam(vec![], vec![Ok(Some(b"<html>".to_vec()))]);
-        let reason = reason(&iam, plenty_of_time()).await;
+        let reason = reason(&iam, PATIENCE).await;
         assert_eq!(reason, "the report cannot be read: it has not one column called user");
         assert_eq!(calls(&iam, "generate report"), 1);
     }
