@@ -15,27 +15,26 @@ use keynudge_core::failure::FailureClass::{Never, Operator, Retry, Unknown};
 use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
 use keynudge_core::ids::InvalidId;
 
+/// Any service that has enough for now, and did nothing: the SDK's own list (`THROTTLING_ERRORS` in aws-runtime). Most are
+/// modelled by no service: IAM's and SES's `Throttling` come with status 400.
+const THROTTLES: &[&str] = &[
+    "BandwidthLimitExceeded",
+    "LimitExceeded",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "Throttled",
+    "Throttling",
+    "TooManyRequests",
+];
+
 /// What services' error codes mean, whatever the status they come with. [`stem`] says how they are written here.
 ///
 /// From the services' API references, "Errors" and "Common Errors", and their models in the SDK.
 const CODES: &[(FailureClass, &[&str])] = &[
-    // Any service that has enough for now, and did nothing: the SDK's own list (`THROTTLING_ERRORS` in aws-runtime). Most
-    // are modelled by no service: IAM's and SES's `Throttling` come with status 400.
-    (
-        Retry,
-        &[
-            "BandwidthLimitExceeded",
-            "LimitExceeded",
-            "PriorRequestNotComplete",
-            "ProvisionedThroughputExceeded",
-            "RequestLimitExceeded",
-            "RequestThrottled",
-            "SlowDown",
-            "Throttled",
-            "Throttling",
-            "TooManyRequests",
-        ],
-    ),
+    (Retry, THROTTLES),
     // Any service whose trouble may have begun after it did as it was told.
     (
         Unknown,
@@ -170,6 +169,12 @@ pub(crate) fn class_of(code: &str, message: &str, status: u16) -> FailureClass {
         (None, 200..=299 | 500..) => Unknown,
         (None, _) => Operator,
     }
+}
+
+/// Whether a service refused a call because it has enough for now, and not because of anything else.
+#[must_use]
+pub fn is_throttle(error: &CallFailed) -> bool {
+    error.class == Retry && (THROTTLES.contains(&stem(&error.code)) || error.code == "HTTP 429")
 }
 
 /// Judges an error of the SDK, for a call that may be repeated. `call` is the action as IAM policies name it.

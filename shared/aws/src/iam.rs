@@ -44,6 +44,17 @@ impl Iam {
     }
 }
 
+impl Iam {
+    /// How many users the account has, to tell how far through them one is.
+    pub async fn user_count(&self) -> Result<usize, CallFailed> {
+        const CALL: &str = "iam:GetAccountSummary";
+        let answer = self.client.get_account_summary().send().await;
+        let summary = answer.map_err(|error| call_failed(CALL, error))?.summary_map.unwrap_or_default();
+        let users = summary.get(&types::SummaryKeyType::Users).and_then(|users| usize::try_from(*users).ok());
+        users.ok_or_else(|| unusable(CALL, Unusable::Missing("Users")))
+    }
+}
+
 impl UserDirectory for Iam {
     async fn users_page(&self, marker: Option<&str>) -> Result<UserPage, CallFailed> {
         const CALL: &str = "iam:ListUsers";
@@ -340,6 +351,25 @@ mod tests {
         let iam = iam(&client).await;
         assert_eq!(iam.users_page(None).await.unwrap().next, None);
         assert_eq!(iam.users_page(None).await.unwrap_err().code, "unusable answer");
+    }
+
+    #[tokio::test]
+    async fn the_account_summary_tells_how_many_users_there_are() {
+        let summary = |entries: &str| {
+            let result = format!(
+                "<GetAccountSummaryResult><SummaryMap>{entries}</SummaryMap></GetAccountSummaryResult>"
+            );
+            (200, format!("<GetAccountSummaryResponse>{result}</GetAccountSummaryResponse>"))
+        };
+        let entry = |key: &str, value: &str| format!("<entry><key>{key}</key><value>{value}</value></entry>");
+        let client = answers([
+            summary(&[entry("UsersQuota", "5000"), entry("Users", "27"), entry("BrandNew", "1")].concat()),
+            summary(&entry("UsersQuota", "5000")),
+        ]);
+        let iam = iam(&client).await;
+        assert_eq!(iam.user_count().await.unwrap(), 27);
+        assert_eq!(iam.user_count().await.unwrap_err().code, "unusable answer");
+        assert!(requests(&client)[0].1.contains("Action=GetAccountSummary"));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What there is to an account beside its users.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::TokenBucket;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub alias: Option<String>,
     /// What becomes of its credential reports.
     pub report: ReportSettings,
+    /// The operations of IAM that nobody in it may call.
+    pub denied: BTreeSet<String>,
 }
 
 /// What becomes of an account's credential reports. A report says how things were when it was begun, and is the account's

@@ -31,9 +31,11 @@ pub(super) enum Answer {
     Tags(ListUserTagsResult),
     LastUsed(GetAccessKeyLastUsedResult),
     Aliases(ListAccountAliasesResult),
+    Summary(GetAccountSummaryResult),
     ReportState(GenerateCredentialReportResult),
     Report(GetCredentialReportResult),
     Role(AssumeRoleResult),
+    Caller(GetCallerIdentityResult),
 }
 
 impl Answer {
@@ -46,11 +48,13 @@ impl Answer {
             Self::Tags(result) => envelope(Service::Iam, "ListUserTags", result, request_id),
             Self::LastUsed(result) => envelope(Service::Iam, "GetAccessKeyLastUsed", result, request_id),
             Self::Aliases(result) => envelope(Service::Iam, "ListAccountAliases", result, request_id),
+            Self::Summary(result) => envelope(Service::Iam, "GetAccountSummary", result, request_id),
             Self::ReportState(result) => {
                 envelope(Service::Iam, "GenerateCredentialReport", result, request_id)
             }
             Self::Report(result) => envelope(Service::Iam, "GetCredentialReport", result, request_id),
             Self::Role(result) => envelope(Service::Sts, "AssumeRole", result, request_id),
+            Self::Caller(result) => envelope(Service::Sts, "GetCallerIdentity", result, request_id),
         }
     }
 }
@@ -169,6 +173,24 @@ pub(super) struct ListAccountAliasesResult {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
+pub(super) struct GetAccountSummaryResult {
+    pub(super) summary_map: Entries<SummaryEntry>,
+}
+
+/// A map in the Query protocol: each of its elements is called `entry`.
+#[derive(Serialize)]
+pub(super) struct Entries<T> {
+    pub(super) entry: Vec<T>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SummaryEntry {
+    pub(super) key: &'static str,
+    pub(super) value: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct GenerateCredentialReportResult {
     pub(super) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +210,14 @@ pub(super) struct GetCredentialReportResult {
 pub(super) struct AssumeRoleResult {
     pub(super) assumed_role_user: AssumedRoleUser,
     pub(super) credentials: Credentials,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GetCallerIdentityResult {
+    pub(super) arn: String,
+    pub(super) user_id: String,
+    pub(super) account: String,
 }
 
 #[derive(Serialize)]
@@ -264,6 +294,15 @@ impl Refusal {
     pub(super) fn expired_credentials() -> Self {
         let message = "The security token included in the request is expired".to_owned();
         Self { status: 403, code: "ExpiredToken", message }
+    }
+
+    /// IAM says who was refused what, and why.
+    pub(super) fn denied(caller: &Account, action: &str) -> Self {
+        let message = format!(
+            "User: arn:aws:iam::{caller}:user/caller is not authorized to perform: iam:{action} on resource: \
+             arn:aws:iam::{caller}:user/ because no identity-based policy allows the iam:{action} action"
+        );
+        Self { status: 403, code: "AccessDenied", message }
     }
 
     pub(super) fn role_denied(caller: &Account, role_arn: &str) -> Self {

@@ -3,7 +3,8 @@
 //!
 //! It speaks IAM's Query protocol on a loopback port, to whichever account's credentials a request carries, and answers
 //! what the functions ask: `ListUsers`, `ListAccessKeys`, `ListUserTags`, `GetAccessKeyLastUsed`, `ListAccountAliases`,
-//! `GenerateCredentialReport` and `GetCredentialReport`; and, for those whom Keynudge is compared with, `GetUser`.
+//! `GenerateCredentialReport` and `GetCredentialReport`; what the operator's tool asks besides, `GetAccountSummary`; and, for
+//! those whom Keynudge is compared with, `GetUser`.
 //!
 //! On the same port are the ways into an account: STS, which hands out credentials for the roles that accounts have for
 //! others, and Organizations, which says what accounts there are.
@@ -14,7 +15,7 @@
 //! * [`account`]: what else there is to an account.
 //! * `operations`: the operations on them.
 //! * `credential_report`: what there is to tell of all users at once.
-//! * `roles`: STS's `AssumeRole`, and what it handed out.
+//! * `roles`: STS's `AssumeRole`, what it handed out, and `GetCallerIdentity`.
 //! * `answers`: XML.
 //! * `server`: HTTP, credentials, throttling, latency, counting.
 

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::answers::{
-    AccessKeyElement, AccessKeyLastUsed, Answer, GetAccessKeyLastUsedResult, GetUserResult,
-    ListAccessKeysResult, ListAccountAliasesResult, ListUserTagsResult, ListUsersResult, Members, Refusal,
-    TagElement, UserElement, date,
+    AccessKeyElement, AccessKeyLastUsed, Answer, Entries, GetAccessKeyLastUsedResult,
+    GetAccountSummaryResult, GetUserResult, ListAccessKeysResult, ListAccountAliasesResult,
+    ListUserTagsResult, ListUsersResult, Members, Refusal, SummaryEntry, TagElement, UserElement, date,
 };
 use super::directory::{AccessKey, Directory, Tag, User};
 use crate::aws::IAM_VERSION;
 
 const MAX_ITEMS_DEFAULT: usize = 100;
 const MAX_ITEMS_LIMIT: usize = 1000;
+
+/// What IAM allows an account; nobody can have it raised. Nothing keeps to it here.
+const USERS_QUOTA: usize = 5_000;
 
 /// A request's parameters.
 pub(super) type Parameters = HashMap<String, String>;
@@ -30,6 +33,7 @@ pub(super) fn answer(
         "ListUserTags" => list_user_tags(directory, parameters).map(Answer::Tags),
         "GetAccessKeyLastUsed" => last_used(directory, parameters).map(Answer::LastUsed),
         "ListAccountAliases" => Ok(Answer::Aliases(aliases(alias))),
+        "GetAccountSummary" => Ok(Answer::Summary(summary(directory, alias.is_some()))),
         other => {
             let version = parameters.get("Version").map_or(IAM_VERSION, String::as_str);
             Err(Refusal::no_such_operation(other, version))
@@ -138,6 +142,20 @@ fn aliases(alias: Option<String>) -> ListAccountAliasesResult {
         account_aliases: Members { member: Vec::from_iter(alias) },
         is_truncated: false,
     }
+}
+
+/// Some of the entries that IAM's has, of which only the users and the alias are anything to go by here.
+fn summary(directory: &Directory, has_alias: bool) -> GetAccountSummaryResult {
+    let entry = |key, value| SummaryEntry { key, value };
+    let entries = vec![
+        entry("Users", directory.users.len()),
+        entry("UsersQuota", USERS_QUOTA),
+        entry("AccessKeysPerUserQuota", 2),
+        entry("AccountAccessKeysPresent", 0),
+        entry("AccountAliases", usize::from(has_alias)),
+        entry("MFADevices", 0),
+    ];
+    GetAccountSummaryResult { summary_map: Entries { entry: entries } }
 }
 
 fn named_user<'a>(directory: &'a Directory, parameters: &Parameters) -> Result<&'a User, Refusal> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::account::Role;
-use super::answers::{AssumeRoleResult, AssumedRoleUser, Credentials, Refusal, date};
+use super::answers::{
+    AssumeRoleResult, AssumedRoleUser, Credentials, GetCallerIdentityResult, Refusal, date,
+};
 use super::operations::{Parameters, required};
 use crate::aws::Account;
 use crate::query_server::{Credential, temporary_key_id};
@@ -39,6 +41,15 @@ impl<'a> Wanted<'a> {
             role.name == self.name && role.trusts == *caller && knows
         };
         role.filter(fits).map(drop).ok_or_else(|| Refusal::role_denied(caller, self.arn))
+    }
+}
+
+/// Who a caller is; anybody may ask.
+pub(super) fn identity(caller: &Account) -> GetCallerIdentityResult {
+    GetCallerIdentityResult {
+        arn: format!("arn:aws:iam::{caller}:user/caller"),
+        user_id: format!("AIDA{caller}CALL"),
+        account: caller.to_string(),
     }
 }
 

@@ -18,7 +18,7 @@ use super::answers::{Answer, Refusal, Service};
 use super::credential_report::Reports;
 use super::directory::{Directory, User};
 use super::operations::{self, Parameters};
-use super::roles::{Sessions, Wanted};
+use super::roles::{self, Sessions, Wanted};
 use super::{Calls, Options, TokenBucket};
 use crate::aws::{Account, STS_VERSION};
 use crate::query_server::Credential;
@@ -198,7 +198,10 @@ fn ask_iam_or_sts(state: &State, headers: &HeaderMap, body: &[u8]) -> Response {
 fn ask_iam(state: &State, caller: &Account, parameters: &Parameters) -> Result<Answer, Refusal> {
     let action = operations::action(parameters);
     state.admit(caller, action)?;
-    let Settings { alias, report, .. } = &state.account(caller).settings;
+    let Settings { alias, report, denied, .. } = &state.account(caller).settings;
+    if denied.contains(action) {
+        return Err(Refusal::denied(caller, action));
+    }
     let directory = state.directory(caller);
     match action {
         "GenerateCredentialReport" => Ok(Answer::ReportState(state.reports.generate(&directory, *report))),
@@ -209,6 +212,9 @@ fn ask_iam(state: &State, caller: &Account, parameters: &Parameters) -> Result<A
 
 fn ask_sts(state: &State, caller: &Account, parameters: &Parameters) -> Result<Answer, Refusal> {
     let action = operations::action(parameters);
+    if action == "GetCallerIdentity" {
+        return Ok(Answer::Caller(roles::identity(caller)));
+    }
     if action != "AssumeRole" {
         return Err(Refusal::no_such_operation(action, STS_VERSION));
     }

@@ -133,6 +133,17 @@ async fn an_account_may_have_a_bucket_of_its_own() {
 }
 
 #[tokio::test]
+async fn what_is_denied_is_refused_as_iam_does_and_the_rest_is_answered() {
+    let settings = Settings { denied: ["ListUsers".to_owned()].into(), ..letting_in(None) };
+    let testbed = Testbed::with(&Options::default(), settings);
+    let member = testbed.member.as_str();
+    let (status, xml) = testbed.raw(member, &[("Action", "ListUsers")]).await;
+    assert_eq!(status, 403);
+    assert!(xml.contains("<Code>AccessDenied</Code>") && xml.contains("perform: iam:ListUsers "), "{xml}");
+    assert_eq!(testbed.raw(member, &[("Action", "ListAccountAliases")]).await.0, 200);
+}
+
+#[tokio::test]
 async fn roles_and_aliases_are_written_as_aws_writes_them() {
     let alias = Some("corp-payments".to_owned());
     let testbed = Testbed::with(&Options::default(), Settings { alias, ..letting_in(None) });
@@ -143,7 +154,9 @@ async fn roles_and_aliases_are_written_as_aws_writes_them() {
         ("100000000003", [&sts[..], &[("RoleArn", MEMBER)]].concat()),
         ("100000000001", sts.to_vec()),
         ("100000000001", vec![("Version", "2011-06-15"), ("Action", "GetFederationToken")]),
+        ("100000000002", vec![("Version", "2011-06-15"), ("Action", "GetCallerIdentity")]),
         ("100000000002", vec![("Action", "ListAccountAliases")]),
+        ("100000000002", vec![("Action", "GetAccountSummary")]),
         ("100000000001", vec![("Action", "ListAccountAliases")]),
     ] {
         let (status, xml) = testbed.raw(caller, &parameters).await;
