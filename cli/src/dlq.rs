@@ -17,6 +17,7 @@ use clap::{Args, Subcommand};
 
 use crate::Outcome;
 use crate::aws::{Aws, ConnectionArgs};
+use crate::dlq::held::HOLD_MINUTES;
 use crate::interrupt::Interrupt;
 
 /// Dead letters: what Keynudge gave up.
@@ -47,7 +48,9 @@ impl Dlq {
             Command::Drop(drop) => drop.question.require_answer(),
             Command::List(_) | Command::Show(_) => {}
         }
-        let interrupt = Interrupt::listen()?;
+        let interrupt = Interrupt::listen(format!(
+            "Ended at once. Letters that were held appear again within {HOLD_MINUTES} minutes."
+        ))?;
         let aws = Aws::connect(connection).await?;
         match &self.command {
             Command::List(list) => list.run(&aws, &interrupt).await,

@@ -6,7 +6,6 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::dlq::held::HOLD_MINUTES;
 use crate::terminal;
 
 /// Whether the user wants us to stop.
@@ -14,8 +13,8 @@ use crate::terminal;
 pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Listens from now on.
-    pub(crate) fn listen() -> anyhow::Result<Self> {
+    /// Listens from now on. `last_words` are what is said when the second one ends the process.
+    pub(crate) fn listen(last_words: String) -> anyhow::Result<Self> {
         let mut ctrl_c = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let (asked, interrupt) = watch::channel(false);
@@ -23,9 +22,7 @@ impl Interrupt {
             either(&mut ctrl_c, &mut terminate).await;
             asked.send_replace(true);
             either(&mut ctrl_c, &mut terminate).await;
-            terminal::remark(&format!(
-                "Ended at once. Letters that were held appear again within {HOLD_MINUTES} minutes."
-            ));
+            terminal::remark(&last_words);
             process::exit(1);
         });
         Ok(Self(interrupt))

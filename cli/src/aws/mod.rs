@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod errors;
+pub(crate) mod iam;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -41,6 +41,49 @@ pub(crate) struct Users {
     pub(crate) not_checked: usize,
 }
 
+impl Users {
+    /// Those of whom nothing more is to be known.
+    pub(crate) fn done(&self) -> usize {
+        self.skipped.values().sum::<usize>() + self.unreadable + self.checked
+    }
+}
+
+/// Owners of stale keys by what would be done about them; all of them together are all owners.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct OwnerCounts {
+    pub(crate) mailed: usize,
+    pub(crate) without_contact: usize,
+    pub(crate) exempt: usize,
+    pub(crate) not_tagged: usize,
+}
+
+impl Report {
+    /// The owners, counted.
+    pub(crate) fn owner_counts(&self) -> OwnerCounts {
+        let mut counts = OwnerCounts::default();
+        for owner in &self.owners {
+            *match owner.telling {
+                Telling::Mail(_) => &mut counts.mailed,
+                Telling::WithoutContact => &mut counts.without_contact,
+                Telling::ExemptUntil(_) => &mut counts.exempt,
+                Telling::NotTagged => &mut counts.not_tagged,
+            } += 1;
+        }
+        counts
+    }
+
+    /// How many addresses were passed over.
+    pub(crate) fn passed_over(&self) -> u32 {
+        self.owners.iter().map(|owner| owner.passed_over).sum()
+    }
+
+    /// Whether there is anybody whose keys are an operator's concern: stale, in the audience, and not exempt.
+    pub(crate) fn has_stale_owners(&self) -> bool {
+        let counts = self.owner_counts();
+        counts.mailed + counts.without_contact > 0
+    }
+}
+
 /// Somebody with stale keys.
 #[derive(Debug, Clone)]
 pub(crate) struct StaleOwner {

@@ -1,0 +1,390 @@
+//! The scan itself, over the domain's ports: pages of users, and as many checks at once as IAM allows.
+//!
+//! Users are forgotten once they are checked, but for those with stale keys, and a page is asked for when the one before has
+//! been given out. So an account of any size fits into the same memory.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use keynudge_aws::credential_report::{self, NoReport};
+use keynudge_core::audience::UserFilter;
+use keynudge_core::check::{self, OwnerOfStaleKeys, UserKeys, Verdict};
+use keynudge_core::credential_report::CredentialReport;
+use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::keys::{AccessKey, KeyStatus, StaleKey, age_days};
+use keynudge_core::listing::{ListingRules, PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
+use keynudge_core::messages::User;
+use keynudge_core::ports::{CredentialReports, KeyStore, UserDirectory, UserPage};
+use keynudge_pages::ages::{AgeCounts, KeyState};
+
+use super::budget::{Budget, Patient, is_about_credentials};
+use super::report::{StaleOwner, Telling, Users};
+use crate::interrupt::Interrupt;
+use crate::rules::Rules;
+
+/// How long the credential report is waited for: IAM takes seconds, and for large accounts some more.
+const REPORT_PATIENCE: Duration = Duration::from_mins(2);
+
+/// What to scan, and how.
+pub(super) struct Scanner<'a, I> {
+    pub(super) iam: &'a I,
+    pub(super) rules: &'a Rules,
+    pub(super) user_filter: UserFilter,
+    pub(super) as_of: DateTime<Utc>,
+    pub(super) concurrency: usize,
+    pub(super) progress: &'a ProgressBar,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) users: Users,
+    pub(super) ages: AgeCounts,
+    /// In no order.
+    pub(super) owners: Vec<StaleOwner>,
+    /// Whether the list of users was read to its end.
+    pub(super) is_listed_whole: bool,
+    pub(super) stopped: Option<Stopped>,
+    /// Why a user could not be checked, the first of them.
+    pub(super) check_failed: Option<CallFailed>,
+    /// Keys whose last use could not be read, and why, the first of them.
+    pub(super) last_use_unreadable: Option<(usize, CallFailed)>,
+    /// Stale owners whose exemption tag holds no date.
+    pub(super) exemptions_invalid: usize,
+    /// Why there is no credential report, although it was wanted.
+    pub(super) no_report: Option<String>,
+}
+
+/// Why a scan ended before its time.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    Interrupted,
+    /// IAM answered nothing any more, or the credentials are over.
+    Failed(CallFailed),
+}
+
+impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
+    /// Scans until all is done, it is interrupted, or nothing is answered any more. What only an operator can repair is an
+    /// error: nothing would come of going on.
+    pub(super) async fn scan(&self, interrupt: &Interrupt) -> Result<Found, CallFailed> {
+        let budget = Budget::new(self.concurrency);
+        let iam = Patient { iam: self.iam, budget: &budget };
+        let found = RefCell::new(Found::default());
+        let stopped = {
+            let users = self.users(&iam, &found);
+            let checks = users.map(|user| async { self.check(&iam, &user?, &found).await });
+            let mut checks = Box::pin(checks.buffer_unordered(self.concurrency));
+            loop {
+                let checked = tokio::select! {
+                    biased;
+                    () = interrupt.asked() => break Some(Stopped::Interrupted),
+                    checked = checks.next() => checked,
+                };
+                match checked {
+                    None => break None,
+                    Some(Ok(())) => {}
+                    Some(Err(error)) if is_about_credentials(&error) || budget.is_given_up() => {
+                        break Some(Stopped::Failed(error));
+                    }
+                    Some(Err(error)) if error.class == FailureClass::Operator => return Err(error),
+                    Some(Err(error)) => {
+                        found.borrow_mut().check_failed.get_or_insert(error);
+                    }
+                }
+            }
+        };
+        let mut found = found.into_inner();
+        found.stopped = stopped;
+        found.users.not_checked = found.users.listed - found.users.done();
+        Ok(found)
+    }
+
+    /// The users who are worth a call, page by page. Everybody else is only counted.
+    fn users<'a>(
+        &'a self,
+        iam: &'a Patient<'a, I>,
+        found: &'a RefCell<Found>,
+    ) -> impl Stream<Item = Result<User, CallFailed>> + 'a {
+        struct Pages {
+            next: Option<String>,
+            read: usize,
+            report: Option<CredentialReport>,
+        }
+        let first = Pages { next: None, read: 0, report: None };
+        let pages = stream::try_unfold(Some(first), async move |pages| {
+            let Some(mut pages) = pages else { return Ok(None) };
+            let page = iam.users_page(pages.next.as_deref()).await?;
+            if pages.read == 0 && (page.next.is_some() || page.users.len() > USERS_WITHOUT_A_REPORT_MAX) {
+                pages.report = self.credential_report(found).await?;
+            }
+            pages.read += 1;
+            if page.next.is_some() && pages.read == PAGES_MAX {
+                return Err(endless_list());
+            }
+            let next = page.next.clone();
+            let users = self.sift(page, pages.report.as_ref(), &mut found.borrow_mut());
+            let pages = next.map(|next| Pages { next: Some(next), ..pages });
+            found.borrow_mut().is_listed_whole = pages.is_none();
+            Ok(Some((stream::iter(users).map(Ok), pages)))
+        });
+        pages.try_flatten()
+    }
+
+    /// Those of a page who are worth a call; the others are counted.
+    fn sift(&self, page: UserPage, report: Option<&CredentialReport>, found: &mut Found) -> Vec<User> {
+        let Rules { audience, path_prefix, staleness, .. } = self.rules.clone();
+        let rules = ListingRules { audience, path_prefix, staleness };
+        let users = &mut found.users;
+        users.listed += page.users.len() + page.unreadable;
+        users.unreadable += page.unreadable;
+        let mut worth_a_call = Vec::new();
+        for listed in page.users {
+            match rules.skips(&listed, self.as_of, report) {
+                Some(reason) => *users.skipped.entry(reason).or_default() += 1,
+                None => worth_a_call.push(listed.user),
+            }
+        }
+        self.progress.set_position(users.done() as u64);
+        worth_a_call
+    }
+
+    /// The account's credential report, where it is wanted and can be had. Without, all users are checked.
+    async fn credential_report(
+        &self,
+        found: &RefCell<Found>,
+    ) -> Result<Option<CredentialReport>, CallFailed> {
+        if self.user_filter == UserFilter::None {
+            return Ok(None);
+        }
+        match credential_report::fetch(self.iam, REPORT_PATIENCE).await {
+            Ok(report) => Ok(Some(report)),
+            Err(NoReport::Call(error)) if error.class == FailureClass::Operator => Err(error),
+            Err(error) => {
+                found.borrow_mut().no_report = Some(error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Looks at one user, as the worker does. Counts them only once all is known.
+    async fn check(
+        &self,
+        iam: &Patient<'_, I>,
+        user: &User,
+        found: &RefCell<Found>,
+    ) -> Result<(), CallFailed> {
+        let Rules { staleness, audience, contact, .. } = self.rules;
+        let Some(UserKeys { all, stale }) = check::keys_of(iam, &user.name, staleness, self.as_of).await?
+        else {
+            self.count(&[], found);
+            return Ok(());
+        };
+        if stale.is_empty() {
+            self.count(&all, found);
+            return Ok(());
+        }
+        let owner = check::owner_of(iam, &user.name, *audience, contact, self.as_of).await?;
+        let Some(owner) = owner else {
+            self.count(&[], found);
+            return Ok(());
+        };
+        let mut keys = stale;
+        // Also of those who would not be told: whoever reads the report wants to know which keys are in use.
+        let unreadable = owner.fill_in(iam, &mut keys).await;
+        self.count(&all, found);
+        keep(user, owner, keys, unreadable, &mut found.borrow_mut());
+        Ok(())
+    }
+
+    /// Counts a user who was checked, and their keys.
+    fn count(&self, keys: &[AccessKey], found: &RefCell<Found>) {
+        let mut found = found.borrow_mut();
+        found.users.checked += 1;
+        for key in keys {
+            let state = match key.status {
+                KeyStatus::Inactive => KeyState::Inactive,
+                KeyStatus::Active if self.rules.staleness.is_too_young(key.created_at, self.as_of) => {
+                    KeyState::Fresh
+                }
+                KeyStatus::Active => KeyState::Stale,
+            };
+            found.ages.add(age_days(key.created_at, self.as_of), state);
+        }
+        self.progress.set_position(found.users.done() as u64);
+    }
+}
+
+/// Keeps somebody with stale keys.
+fn keep(
+    user: &User,
+    owner: OwnerOfStaleKeys,
+    keys: Vec<StaleKey>,
+    unreadable: Vec<CallFailed>,
+    found: &mut Found,
+) {
+    for error in unreadable {
+        found.last_use_unreadable.get_or_insert((0, error)).0 += 1;
+    }
+    found.exemptions_invalid += usize::from(owner.exemption_is_invalid);
+    found.owners.push(StaleOwner {
+        user_name: user.name.clone(),
+        user_id: user.id.clone(),
+        keys,
+        passed_over: owner.passed_over,
+        telling: match owner.verdict {
+            Verdict::Tell(recipient) => Telling::Mail(recipient),
+            Verdict::WithoutContact => Telling::WithoutContact,
+            Verdict::ExemptUntil(day) => Telling::ExemptUntil(day),
+            Verdict::NotTagged => Telling::NotTagged,
+        },
+    });
+}
+
+fn endless_list() -> CallFailed {
+    let code = "the list has more pages than there can be".to_owned();
+    CallFailed { call: "iam:ListUsers", class: FailureClass::Never, code, source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use keynudge_core::ports::{ListedUser, ReportState};
+    use keynudge_testing::{MemoryIam, MemoryReport, key, now, user};
+    use tokio::time::sleep;
+
+    use crate::aws::Parameters;
+    use crate::rules::RulesArgs;
+
+    /// Pages of 100 users, the first of each with a key that is 100 days old.
+    fn iam(pages: usize) -> MemoryIam {
+        let name = |page: usize, number: usize| format!("user-{page}-{number}@corp.example");
+        let listed = |page, number| ListedUser { user: user(&name(page, number)), path: "/".to_owned() };
+        let keys = |page, number| {
+            let age_days = if number == 0 { 100 } else { 10 };
+            (name(page, number), vec![key(&format!("{page}{number}"), KeyStatus::Active, age_days)])
+        };
+        MemoryIam {
+            pages: (0..pages).map(|page| Ok((0..100).map(|number| listed(page, number)).collect())).collect(),
+            keys: (0..pages).flat_map(|page| (0..100).map(move |number| keys(page, number))).collect(),
+            latency: Duration::from_millis(50),
+            ..MemoryIam::default()
+        }
+    }
+
+    async fn scan_with(
+        iam: &MemoryIam,
+        user_filter: UserFilter,
+        interrupt: &Interrupt,
+    ) -> Result<Found, CallFailed> {
+        let rules = RulesArgs::default().resolve(&Parameters::default()).unwrap();
+        let progress = ProgressBar::hidden();
+        let as_of = now();
+        let scanner = Scanner { iam, rules: &rules, user_filter, as_of, concurrency: 8, progress: &progress };
+        scanner.scan(interrupt).await
+    }
+
+    async fn scan(iam: &MemoryIam) -> Result<Found, CallFailed> {
+        let (_asked, interrupt) = Interrupt::by_hand();
+        scan_with(iam, UserFilter::None, &interrupt).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_is_checked_and_a_page_is_read_when_the_one_before_has_been_given_out() {
+        let iam = iam(5);
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.listed, found.users.checked, found.users.not_checked), (500, 500, 0));
+        assert_eq!((found.owners.len(), found.is_listed_whole), (5, true));
+        let calls = iam.calls.borrow();
+        let pages: Vec<usize> = calls
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| *call == "page")
+            .map(|(at, _)| calls[..at].iter().filter(|call| call.starts_with("keys")).count())
+            .collect();
+        let after_enough = pages.iter().enumerate().all(|(page, checked)| checked + 8 >= 100 * page);
+        assert!(after_enough, "checked before each page: {pages:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_cannot_be_checked_is_counted_and_costs_nobody_else() {
+        let mut iam = iam(1);
+        let broken = [
+            ("keys user-0-7@corp.example", FailureClass::Retry),
+            ("tags user-0-0@corp.example", FailureClass::Never),
+        ];
+        iam.failing = BTreeMap::from(broken);
+        // The calls of the others come between its own.
+        let others = iam.pages[0].clone().unwrap();
+        iam.pages.extend((0..100).map(|_| Ok(others[10..].to_vec())));
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.listed, found.users.not_checked, found.owners.len()), (9_100, 2, 0));
+        assert!(found.check_failed.is_some() && found.stopped.is_none() && found.is_listed_whole);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_cannot_be_read_to_its_end_is_no_complete_scan() {
+        let mut iam = iam(3);
+        iam.pages[2] = Err(FailureClass::Never);
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.checked, found.owners.len(), found.is_listed_whole), (200, 2, false));
+        assert!(found.check_failed.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_answers_nothing_ends_it() {
+        let mut iam = iam(3);
+        let code = "Throttling".to_owned();
+        let class = FailureClass::Retry;
+        iam.refusal = Some(CallFailed { call: "iam:ListUsers", class, code, source: None });
+        let began = tokio::time::Instant::now();
+        let found = scan(&iam).await.unwrap();
+        assert!(matches!(found.stopped, Some(Stopped::Failed(_))));
+        assert_eq!((found.users.listed, began.elapsed().as_secs() / 60), (0, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_operator_has_to_repair_ends_it() {
+        let mut iam = iam(1);
+        iam.failing = BTreeMap::from([("keys user-0-7@corp.example", FailureClass::Operator)]);
+        assert_eq!(scan(&iam).await.unwrap_err().class, FailureClass::Operator);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_keeps_what_there_is_and_the_numbers_add_up() {
+        let iam = iam(5);
+        let (asked, interrupt) = Interrupt::by_hand();
+        let interrupting = async {
+            sleep(Duration::from_secs(1)).await;
+            asked.send(true).unwrap();
+        };
+        let (found, ()) = futures::join!(scan_with(&iam, UserFilter::None, &interrupt), interrupting);
+        let found = found.unwrap();
+        assert!(matches!(found.stopped, Some(Stopped::Interrupted)));
+        let Users { listed, checked, not_checked, .. } = found.users;
+        assert!(checked > 100 && not_checked > 0 && listed < 500, "{listed} {checked} {not_checked}");
+        assert_eq!(listed, checked + not_checked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_never_comes_is_done_without() {
+        let mut iam = iam(1);
+        iam.report = MemoryReport::default();
+        iam.report.states.replace(vec![Ok(ReportState::InProgress); 1_000].into());
+        let (_asked, interrupt) = Interrupt::by_hand();
+        let found = scan_with(&iam, UserFilter::CredentialReport, &interrupt).await.unwrap();
+        assert_eq!((found.users.checked, found.no_report.is_some()), (100, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_is_gone_by_then_is_checked_and_has_no_keys() {
+        let mut iam = iam(1);
+        iam.keys.remove("user-0-0@corp.example");
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.checked, found.owners.len()), (100, 0));
+    }
+}
