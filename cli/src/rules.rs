@@ -17,7 +17,7 @@ const DAYS: NonZeroU32 = NonZeroU32::new(90).unwrap();
 const CONTACT_TAG: &str = "keynudge:contact";
 
 /// Whose keys are too old, and whom to tell; each has the default of the template's parameter.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Rules")]
 pub(crate) struct RulesArgs {
     /// Take what is not given here from the deployed stack, rather than the defaults

@@ -105,7 +105,7 @@ fn role_not_assumed(arn: &str, error: anyhow::Error) -> anyhow::Error {
 pub(crate) fn iam_failed(error: CallFailed, account_id: &AccountId) -> anyhow::Error {
     let CallFailed { call, code, source, .. } = error;
     let account = format!("account {account_id}");
-    let said = source.as_deref().and_then(|source| last_of(source)).unwrap_or_default();
+    let said = source.as_deref().map(last_of).unwrap_or_default();
     match code.as_str() {
         "credentials" => {
             anyhow!(said).context(format!("{call} has no credentials any more: {SIGN_IN_AGAIN}"))
@@ -118,12 +118,12 @@ pub(crate) fn iam_failed(error: CallFailed, account_id: &AccountId) -> anyhow::E
 }
 
 /// What is at the end of a chain of errors: the service's own words, or the system's.
-fn last_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+fn last_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
     let mut last: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = last.source() {
         last = source;
     }
-    Some(last.to_string())
+    last.to_string()
 }
 
 #[cfg(test)]

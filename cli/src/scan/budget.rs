@@ -20,8 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// So long without a single answer, and IAM is given up.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// So often a call fails for another reason than IAM's budget while others succeed, and it is given up: it is about this call.
-const FAILURES_MAX: u32 = 5;
+/// So often a call fails for another reason than IAM's budget, some 90 s, and it is given up: it is about this call. Not while
+/// there is no connection at all, which concerns every call.
+const FAILURES_MAX: u32 = 8;
 
 /// After so many answers since it was last changed, one call more is made at once.
 const ANSWERS_PER_STEP: usize = 50;
@@ -81,16 +82,17 @@ impl Budget {
     ) -> Result<T, CallFailed> {
         let mut failures = 0;
         let mut wait = FIRST_PAUSE;
+        let answers_before = self.state.borrow().answers;
         loop {
             let turn = self.turn().await;
-            let answers_before = self.state.borrow().answers;
             let result = call().await;
             drop(turn);
             match result {
                 Err(error) if !is_worth_another_try(&error) || self.is_given_up() => return Err(error),
                 Err(error) if is_throttle(&error) => self.begin_pause(),
                 Err(error) => {
-                    failures += u32::from(self.state.borrow().answers > answers_before);
+                    let is_connected = self.state.borrow().answers > answers_before;
+                    failures += u32::from(is_connected || !is_about_the_connection(&error));
                     if failures == FAILURES_MAX {
                         return Err(error);
                     }
@@ -153,6 +155,10 @@ impl Budget {
 /// Credentials that are over do not come back by themselves: those that can be renewed were.
 pub(super) fn is_about_credentials(error: &CallFailed) -> bool {
     matches!(error.code.as_str(), "credentials" | "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
+}
+
+fn is_about_the_connection(error: &CallFailed) -> bool {
+    matches!(error.code.as_str(), "timeout" | "connection" | "no connection")
 }
 
 fn is_worth_another_try(error: &CallFailed) -> bool {
@@ -241,7 +247,7 @@ mod tests {
 
     async fn answers(budget: &Budget, service: &Service, calls: usize) -> usize {
         let calls = (0..calls).map(|_| budget.call(async || service.call().await));
-        join_all(calls).await.into_iter().filter(Result::is_ok).count()
+        join_all(calls).await.into_iter().flatten().count()
     }
 
     #[tokio::test(start_paused = true)]
@@ -319,7 +325,7 @@ mod tests {
         let budget = Budget::new(4);
         let broken = async || {
             sleep(Duration::from_millis(100)).await;
-            Err::<(), _>(failed(FailureClass::Retry, "InternalFailure"))
+            Err::<(), _>(failed(FailureClass::Retry, "timeout"))
         };
         let broken = budget.call(broken);
         let service = Service::allowing(u32::MAX);
@@ -329,8 +335,17 @@ mod tests {
             }
         };
         let (broken, ()) = futures::join!(broken, others);
-        assert_eq!(broken.unwrap_err().code, "InternalFailure");
+        assert_eq!(broken.unwrap_err().code, "timeout");
         assert!(!budget.is_given_up());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_service_cannot_answer_holds_nobody_up_for_long() {
+        let budget = Budget::new(4);
+        let began = Instant::now();
+        let broken = budget.call(async || Err::<(), _>(failed(FailureClass::Retry, "InternalFailure"))).await;
+        assert_eq!(broken.unwrap_err().code, "InternalFailure");
+        assert!(began.elapsed() < Duration::from_mins(2) && !budget.is_given_up());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use keynudge_core::audience::SkipReason;
 use keynudge_core::contact::Recipient;
+use keynudge_core::ids::{AccountName, Line};
 use keynudge_core::keys::{LastUsed, StaleKey};
 use serde::Serialize;
 
@@ -92,7 +93,7 @@ fn document(report: &Report) -> Document<'_> {
     Document {
         version: 1,
         account_id: report.account_id.as_str(),
-        account_alias: report.account_name.as_ref().map(|name| name.as_str()),
+        account_alias: report.account_name.as_ref().map(AccountName::as_str),
         as_of: instant(report.as_of),
         alert_after_days: report.alert_after_days,
         complete: report.incomplete.is_none(),
@@ -147,7 +148,7 @@ fn key(key: &StaleKey) -> Key<'_> {
         age_days: key.age_days,
         ever_used: key.last_used.as_ref().map(|last_used| *last_used != LastUsed::Never),
         last_used,
-        description: key.description.as_ref().map(|text| text.as_str()),
+        description: key.description.as_ref().map(Line::as_str),
     }
 }
 

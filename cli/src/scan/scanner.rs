@@ -179,14 +179,17 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         let Rules { staleness, audience, contact, .. } = self.rules;
         let Some(UserKeys { all, stale }) = check::keys_of(iam, &user.name, staleness, self.as_of).await?
         else {
-            return Ok(self.count(&[], found));
+            self.count(&[], found);
+            return Ok(());
         };
         if stale.is_empty() {
-            return Ok(self.count(&all, found));
+            self.count(&all, found);
+            return Ok(());
         }
         let owner = check::owner_of(iam, &user.name, *audience, contact, self.as_of).await?;
         let Some(owner) = owner else {
-            return Ok(self.count(&[], found));
+            self.count(&[], found);
+            return Ok(());
         };
         let mut keys = stale;
         // Also of those who would not be told: whoever reads the report wants to know which keys are in use.
@@ -243,4 +246,145 @@ fn keep(
 fn endless_list() -> CallFailed {
     let code = "the list has more pages than there can be".to_owned();
     CallFailed { call: "iam:ListUsers", class: FailureClass::Never, code, source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use keynudge_core::ports::{ListedUser, ReportState};
+    use keynudge_testing::{MemoryIam, MemoryReport, key, now, user};
+    use tokio::time::sleep;
+
+    use crate::aws::Parameters;
+    use crate::rules::RulesArgs;
+
+    /// Pages of 100 users, the first of each with a key that is 100 days old.
+    fn iam(pages: usize) -> MemoryIam {
+        let name = |page: usize, number: usize| format!("user-{page}-{number}@corp.example");
+        let listed = |page, number| ListedUser { user: user(&name(page, number)), path: "/".to_owned() };
+        let keys = |page, number| {
+            let age_days = if number == 0 { 100 } else { 10 };
+            (name(page, number), vec![key(&format!("{page}{number}"), KeyStatus::Active, age_days)])
+        };
+        MemoryIam {
+            pages: (0..pages).map(|page| Ok((0..100).map(|number| listed(page, number)).collect())).collect(),
+            keys: (0..pages).flat_map(|page| (0..100).map(move |number| keys(page, number))).collect(),
+            latency: Duration::from_millis(50),
+            ..MemoryIam::default()
+        }
+    }
+
+    async fn scan_with(
+        iam: &MemoryIam,
+        user_filter: UserFilter,
+        interrupt: &Interrupt,
+    ) -> Result<Found, CallFailed> {
+        let rules = RulesArgs::default().resolve(&Parameters::default()).unwrap();
+        let progress = ProgressBar::hidden();
+        let as_of = now();
+        let scanner = Scanner { iam, rules: &rules, user_filter, as_of, concurrency: 8, progress: &progress };
+        scanner.scan(interrupt).await
+    }
+
+    async fn scan(iam: &MemoryIam) -> Result<Found, CallFailed> {
+        let (_asked, interrupt) = Interrupt::by_hand();
+        scan_with(iam, UserFilter::None, &interrupt).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_is_checked_and_a_page_is_read_when_the_one_before_has_been_given_out() {
+        let iam = iam(5);
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.listed, found.users.checked, found.users.not_checked), (500, 500, 0));
+        assert_eq!((found.owners.len(), found.is_listed_whole), (5, true));
+        let calls = iam.calls.borrow();
+        let pages: Vec<usize> = calls
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| *call == "page")
+            .map(|(at, _)| calls[..at].iter().filter(|call| call.starts_with("keys")).count())
+            .collect();
+        let after_enough = pages.iter().enumerate().all(|(page, checked)| checked + 8 >= 100 * page);
+        assert!(after_enough, "checked before each page: {pages:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_cannot_be_checked_is_counted_and_costs_nobody_else() {
+        let mut iam = iam(1);
+        let broken = [
+            ("keys user-0-7@corp.example", FailureClass::Retry),
+            ("tags user-0-0@corp.example", FailureClass::Never),
+        ];
+        iam.failing = BTreeMap::from(broken);
+        // The calls of the others come between its own.
+        let others = iam.pages[0].clone().unwrap();
+        iam.pages.extend((0..100).map(|_| Ok(others[10..].to_vec())));
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.listed, found.users.not_checked, found.owners.len()), (9_100, 2, 0));
+        assert!(found.check_failed.is_some() && found.stopped.is_none() && found.is_listed_whole);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_cannot_be_read_to_its_end_is_no_complete_scan() {
+        let mut iam = iam(3);
+        iam.pages[2] = Err(FailureClass::Never);
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.checked, found.owners.len(), found.is_listed_whole), (200, 2, false));
+        assert!(found.check_failed.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_answers_nothing_ends_it() {
+        let mut iam = iam(3);
+        let code = "Throttling".to_owned();
+        let class = FailureClass::Retry;
+        iam.refusal = Some(CallFailed { call: "iam:ListUsers", class, code, source: None });
+        let began = tokio::time::Instant::now();
+        let found = scan(&iam).await.unwrap();
+        assert!(matches!(found.stopped, Some(Stopped::Failed(_))));
+        assert_eq!((found.users.listed, began.elapsed().as_secs() / 60), (0, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_operator_has_to_repair_ends_it() {
+        let mut iam = iam(1);
+        iam.failing = BTreeMap::from([("keys user-0-7@corp.example", FailureClass::Operator)]);
+        assert_eq!(scan(&iam).await.unwrap_err().class, FailureClass::Operator);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_keeps_what_there_is_and_the_numbers_add_up() {
+        let iam = iam(5);
+        let (asked, interrupt) = Interrupt::by_hand();
+        let interrupting = async {
+            sleep(Duration::from_secs(1)).await;
+            asked.send(true).unwrap();
+        };
+        let (found, ()) = futures::join!(scan_with(&iam, UserFilter::None, &interrupt), interrupting);
+        let found = found.unwrap();
+        assert!(matches!(found.stopped, Some(Stopped::Interrupted)));
+        let Users { listed, checked, not_checked, .. } = found.users;
+        assert!(checked > 100 && not_checked > 0 && listed < 500, "{listed} {checked} {not_checked}");
+        assert_eq!(listed, checked + not_checked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_never_comes_is_done_without() {
+        let mut iam = iam(1);
+        iam.report = MemoryReport::default();
+        iam.report.states.replace(vec![Ok(ReportState::InProgress); 1_000].into());
+        let (_asked, interrupt) = Interrupt::by_hand();
+        let found = scan_with(&iam, UserFilter::CredentialReport, &interrupt).await.unwrap();
+        assert_eq!((found.users.checked, found.no_report.is_some()), (100, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_is_gone_by_then_is_checked_and_has_no_keys() {
+        let mut iam = iam(1);
+        iam.keys.remove("user-0-0@corp.example");
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.checked, found.owners.len()), (100, 0));
+    }
 }

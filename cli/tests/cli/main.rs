@@ -5,5 +5,7 @@
 mod dlq;
 mod doctor;
 mod preview;
+mod report;
 mod runs;
+mod scan;
 mod support;
