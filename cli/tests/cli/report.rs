@@ -83,6 +83,7 @@ fn keys_checked(population: &Population) -> u32 {
 
 /// The text of all that this selects, as it is shown.
 fn texts(page: &mut Page, selector: &str) -> Vec<String> {
-    let texts = format!("[...document.querySelectorAll('{selector}')].map((element) => element.innerText.trim())");
+    let texts =
+        format!("[...document.querySelectorAll('{selector}')].map((element) => element.innerText.trim())");
     page.evaluate(&texts).unwrap()
 }
