@@ -80,6 +80,11 @@ impl Aws {
         account.parse().with_context(|| format!("the account that {CALL} named"))
     }
 
+    /// The account's IAM.
+    pub(crate) fn iam(&self) -> Iam {
+        Iam::new(&self.config)
+    }
+
     /// The account's IAM, for whoever tries again at a pace of their own: each call is one request.
     pub(crate) fn iam_without_retries(&self) -> Iam {
         let config: SdkConfig = self.config.to_builder().retry_config(RetryConfig::disabled()).build();
@@ -101,19 +106,18 @@ fn role_not_assumed(arn: &str, error: anyhow::Error) -> anyhow::Error {
     refused
 }
 
-/// What went wrong with a call to IAM, and what to do about it.
-pub(crate) fn iam_failed(error: CallFailed, account_id: &AccountId) -> anyhow::Error {
+/// What went wrong with a call to IAM on `what`, and what to do about it.
+pub(crate) fn iam_failed(error: CallFailed, what: &str) -> anyhow::Error {
     let CallFailed { call, code, source, .. } = error;
-    let account = format!("account {account_id}");
     let said = source.as_deref().map(last_of).unwrap_or_default();
     match code.as_str() {
         "credentials" => {
             anyhow!(said).context(format!("{call} has no credentials any more: {SIGN_IN_AGAIN}"))
         }
         "timeout" | "connection" | "no connection" => anyhow!("{code}: {said}").context(format!(
-            "{call} on {account} got no answer: check the network, --region and --endpoint-url"
+            "{call} on {what} got no answer: check the network, --region and --endpoint-url"
         )),
-        code => refused(call, &account, code, &said),
+        code => refused(call, what, code, &said),
     }
 }
 

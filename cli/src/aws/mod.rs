@@ -4,7 +4,6 @@ mod dead_letters;
 mod errors;
 pub(crate) mod iam;
 mod inspection;
-mod owner;
 pub(crate) mod runs;
 mod test_mail;
 
@@ -24,7 +23,6 @@ use aws_sdk_sqs::error::ProvideErrorMetadata;
 use clap::Args;
 
 use self::errors::{failed, message_of};
-pub(crate) use self::owner::advised;
 use crate::dlq::queues::Outputs;
 
 /// One attempt of a call, the second that a receive waits included.

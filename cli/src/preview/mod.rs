@@ -8,7 +8,7 @@ mod words;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use keynudge_core::ids::{EmailAddress, UserName};
@@ -19,6 +19,7 @@ use keynudge_mail::{MadeUp, Templates, made_up};
 use self::owner::Looked;
 use self::settings::{MailArgs, MailSettings};
 use self::show::{Header, ShowArgs};
+use crate::as_of::as_of;
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::rules::{Rules, RulesArgs};
 use crate::{Cli, Outcome, terminal};
@@ -42,7 +43,7 @@ pub(crate) struct Preview {
     /// Name the made-up mails there are
     #[arg(long, conflicts_with_all = ["user", "made_up"])]
     list_made_up: bool,
-    /// Judge keys as of this day or instant, such as 2026-12-01 [default: now]
+    /// Judge ages at this day's end (UTC), as 2026-12-31, or at an instant, as 2026-12-31T06:00:00Z [default: now]
     #[arg(long, value_name = "DATE", value_parser = as_of)]
     as_of: Option<DateTime<Utc>>,
     #[command(flatten)]
@@ -63,14 +64,6 @@ pub(crate) struct Preview {
     rules: RulesArgs,
     #[command(flatten)]
     mail: MailArgs,
-}
-
-/// A day, from its beginning on (UTC), or an instant.
-fn as_of(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(day) = text.parse::<NaiveDate>() {
-        return Ok(day.and_time(NaiveTime::MIN).and_utc());
-    }
-    text.parse().map_err(|_| "neither a day (2026-12-01) nor an instant (2026-12-01T06:00:00Z)".to_owned())
 }
 
 impl Preview {
@@ -188,19 +181,4 @@ fn list() -> Result<Outcome> {
     let rows = made_up(Utc::now()).into_iter().map(|kind| vec![kind.name.to_owned(), kind.about.to_owned()]);
     terminal::print(&terminal::table(&["KIND", "WHAT IT IS"], &[], rows))?;
     Ok(Outcome::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_is_judged_from_its_beginning_on() {
-        let midnight: DateTime<Utc> = "2026-12-01T00:00:00Z".parse().unwrap();
-        assert_eq!(as_of("2026-12-01"), Ok(midnight));
-        assert_eq!(as_of("2026-12-01T01:00:00+01:00"), Ok(midnight));
-        for bad in ["", "tomorrow", "2026-13-01", "01.12.2026"] {
-            assert!(as_of(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,17 +1,19 @@
 //! The mail that the owner of a real user's keys would get: the same rules, in the same order, as in a run.
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::audience::SkipReason;
+use keynudge_core::check::{self, UserKeys};
 use keynudge_core::exemption::Exemption;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountId, AccountName, UserName};
-use keynudge_core::keys::{AccessKey, KeyStatus, StaleKey, age_days};
+use keynudge_core::keys::{AccessKey, KeyStatus, age_days};
 use keynudge_core::messages::{Mode, Run, StaleKeys};
 use keynudge_core::ports::{AccountAliases, KeyStore, ListedUser};
 use keynudge_core::tags::Tags;
 
-use crate::aws::{Aws, advised};
+use crate::aws::Aws;
+use crate::aws::iam::iam_failed;
 use crate::rules::Rules;
 use crate::terminal;
 
@@ -26,16 +28,17 @@ pub(crate) enum Looked {
 /// Looks at the keys of the user called `name`, judged at `as_of`.
 pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateTime<Utc>) -> Result<Looked> {
     let shown = name.as_str();
-    let Some(listed) = aws.user(name).await? else {
+    let iam = aws.iam();
+    let Some(listed) = iam.user(name).await.map_err(|error| about(error, name))? else {
         return Ok(Looked::Nothing(format!(
             "There is no IAM user {shown} in this account: check --profile, or the name."
         )));
     };
-    let iam = aws.iam();
-    let keys = iam.access_keys(name).await.map_err(|error| about(error, name))?.unwrap_or_default();
-    let stale = rules.staleness.stale_keys(&keys, as_of);
-    if stale.is_empty() {
-        return Ok(Looked::Nothing(not_stale(name, &keys, rules, as_of)));
+    let keys =
+        check::keys_of(&iam, name, &rules.staleness, as_of).await.map_err(|error| about(error, name))?;
+    let UserKeys { all, stale: mut keys } = keys.unwrap_or_default();
+    if keys.is_empty() {
+        return Ok(Looked::Nothing(not_stale(name, &all, rules, as_of)));
     }
     let tags = iam.tags(name).await.map_err(|error| about(error, name))?.unwrap_or_default();
     let objections = objections(&listed, &tags, rules, as_of);
@@ -46,7 +49,10 @@ pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateT
             rules.contact.tag
         )));
     };
-    let keys = with_facts(&iam, stale, &tags).await?;
+    for error in check::fill_in(&iam, &mut keys, &tags).await {
+        // As in a run, where the mail says so.
+        terminal::remark(&format!("The last use of a key is not known: {error}."));
+    }
     let finding = StaleKeys {
         run: Run::at(as_of, Mode::DryRun),
         account_id: account_of(&listed)?,
@@ -62,7 +68,7 @@ pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateT
 }
 
 fn about(error: CallFailed, name: &UserName) -> anyhow::Error {
-    advised(error, &format!("user/{}", name.as_str()))
+    iam_failed(error, &format!("user/{}", name.as_str()))
 }
 
 fn account_of(listed: &ListedUser) -> Result<AccountId> {
@@ -108,21 +114,6 @@ fn objections(listed: &ListedUser, tags: &Tags, rules: &Rules, as_of: DateTime<U
     skipped.into_iter().chain(exempt).collect()
 }
 
-/// What the mail says of each key beside its age.
-async fn with_facts(iam: &impl KeyStore, mut keys: Vec<StaleKey>, tags: &Tags) -> Result<Vec<StaleKey>> {
-    for key in &mut keys {
-        key.description = tags.get(key.id.as_str()).and_then(|text| text.parse().ok());
-        match iam.last_used(&key.id).await {
-            Ok(last_used) => key.last_used = Some(last_used),
-            // As in a run, where the mail says so.
-            Err(error) => {
-                terminal::remark(&format!("The last use of {} is not known: {error}.", key.id.as_str()));
-            }
-        }
-    }
-    Ok(keys)
-}
-
 /// Until when the user has no stale key, and how to see the mail all the same.
 fn not_stale(name: &UserName, keys: &[AccessKey], rules: &Rules, as_of: DateTime<Utc>) -> String {
     let name = name.as_str();
@@ -134,34 +125,10 @@ fn not_stale(name: &UserName, keys: &[AccessKey], rules: &Rules, as_of: DateTime
     let age = age_days(oldest.created_at, as_of);
     let aged =
         format!("No mail: {name} has no stale key. The oldest, {}, is {age} days old", oldest.id.as_str());
-    match first_day_of_age(oldest.created_at, days) {
+    match oldest.created_at.checked_add_signed(TimeDelta::days(days.into())).map(|at| at.date_naive()) {
         Some(day) => format!(
             "{aged}, and stale from {day} on, at {days} days. --as-of {day} shows the mail of that day."
         ),
         None => format!("{aged}."),
-    }
-}
-
-/// The first day that begins when what was made at `created_at` is `days` old.
-fn first_day_of_age(created_at: DateTime<Utc>, days: u32) -> Option<NaiveDate> {
-    let reached = created_at.checked_add_signed(TimeDelta::days(days.into()))?;
-    let day = reached.date_naive();
-    if reached == day.and_time(NaiveTime::MIN).and_utc() {
-        Some(day)
-    } else {
-        day.checked_add_days(Days::new(1))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_of_an_age_from_the_first_day_on_that_begins_with_it() {
-        let day = |created_at: &str| first_day_of_age(created_at.parse().unwrap(), 90).unwrap().to_string();
-        assert_eq!(day("2026-01-01T00:00:00Z"), "2026-04-01");
-        assert_eq!(day("2026-01-01T00:00:01Z"), "2026-04-02");
-        assert!(first_day_of_age(DateTime::<Utc>::MAX_UTC, 90).is_none());
     }
 }

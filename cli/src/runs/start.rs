@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use keynudge_core::messages::{Mode, Run};
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::follow::{self, End};
 use super::look::{Deployment, Queue};
 use super::show::{self, instant, number};
+use crate::as_of::as_of;
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::dlq::filter::age;
 use crate::interrupt::Interrupt;
@@ -29,7 +30,7 @@ use crate::{Cli, Outcome};
 Exit codes: 0 all is done, and nothing was given up; 1 otherwise, and where the run was left before its end; 2 wrong \
                   usage.")]
 pub(crate) struct Start {
-    /// The instant to judge ages at, as 2026-03-01 or 2026-03-01T06:00:00Z [default: now]
+    /// Judge ages at this day's end (UTC), as 2026-12-31, or at an instant, as 2026-12-31T06:00:00Z [default: now]
     #[arg(long, value_name = "DATE", value_parser = as_of)]
     as_of: Option<DateTime<Utc>>,
     /// Mail nobody: count who would be mailed
@@ -44,12 +45,6 @@ pub(crate) struct Start {
     /// Leave a run in which nothing has moved for so long (90s, 30m, 2h)
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = age)]
     patience: TimeDelta,
-}
-
-fn as_of(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    let date = || Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN).and_utc());
-    let instant = text.parse::<DateTime<Utc>>().ok().or_else(date);
-    instant.ok_or("not a date such as 2026-03-01, nor an instant such as 2026-03-01T06:00:00Z")
 }
 
 impl Start {
@@ -246,17 +241,6 @@ mod tests {
 
     fn parameters(named: &[(&str, &str)]) -> Parameters {
         named.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn a_run_judges_at_an_instant_or_at_the_beginning_of_a_day() {
-        let judged = |text| as_of(text).map(instant);
-        assert_eq!(judged("2026-03-01").unwrap(), "2026-03-01T00:00:00Z");
-        assert_eq!(judged("2026-03-01T06:00:00Z").unwrap(), "2026-03-01T06:00:00Z");
-        assert_eq!(judged("2026-03-01T06:00:00+02:00").unwrap(), "2026-03-01T04:00:00Z");
-        for bad in ["", "soon", "2026-13-01", "2026-03-01T06:00:00"] {
-            assert!(judged(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -10,14 +10,12 @@ mod scanner;
 mod table;
 
 use std::cmp::Reverse;
-use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::Result;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,6 +28,7 @@ use self::output::Output;
 use self::report::Report;
 use self::scanner::{Found, Scanner, Stopped};
 use self::table::counted;
+use crate::as_of::as_of;
 use crate::aws::iam::{RoleArn, iam_failed};
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::interrupt::Interrupt;
@@ -55,8 +54,8 @@ pub(crate) struct Scan {
     #[command(flatten)]
     rules: RulesArgs,
     /// Judge ages at this day's end (UTC), as 2026-12-31, or at an instant, as 2026-12-31T06:00:00Z [default: now]
-    #[arg(long, value_name = "DATE")]
-    as_of: Option<AsOf>,
+    #[arg(long, value_name = "DATE", value_parser = as_of)]
+    as_of: Option<DateTime<Utc>>,
     /// Leave users out by IAM's credential report, which saves most calls: none or credential-report [default: none]
     #[arg(long, value_name = "FILTER")]
     user_filter: Option<UserFilter>,
@@ -92,35 +91,6 @@ enum Format {
     Html,
 }
 
-/// The instant to judge ages at. A date means its end, so that whoever's keys become stale on that day is among the owners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct AsOf(DateTime<Utc>);
-
-/// Why a text is neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct InvalidAsOf;
-
-impl std::error::Error for InvalidAsOf {}
-
-impl fmt::Display for InvalidAsOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("neither a date (2026-12-31) nor an instant (2026-12-31T06:00:00Z)")
-    }
-}
-
-impl FromStr for AsOf {
-    type Err = InvalidAsOf;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAsOf> {
-        if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            let last_second = NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default();
-            return Ok(Self(day.and_time(last_second).and_utc()));
-        }
-        let instant = DateTime::parse_from_rfc3339(text).map_err(|_| InvalidAsOf)?;
-        Ok(Self(instant.to_utc()))
-    }
-}
-
 /// The account to scan, and by which rules.
 struct Prepared {
     iam: Iam,
@@ -146,7 +116,7 @@ impl Scan {
             }
             prepared = self.prepare(connection) => prepared?,
         };
-        let as_of = self.as_of.map_or_else(Utc::now, |AsOf(as_of)| as_of);
+        let as_of = self.as_of.unwrap_or_else(Utc::now);
         let progress = progress_of(prepared.users);
         let scanner = Scanner {
             iam: &prepared.iam,
@@ -159,9 +129,9 @@ impl Scan {
         let began = Instant::now();
         let found = scanner.scan(&interrupt).await;
         progress.finish_and_clear();
-        let found = found.map_err(|error| iam_failed(error, &prepared.account_id))?;
+        let found = found.map_err(|error| iam_failed(error, &format!("account {}", prepared.account_id)))?;
         if let (0, Some(Stopped::Failed(error))) = (found.users.listed, &found.stopped) {
-            return Err(iam_failed(error.clone(), &prepared.account_id));
+            return Err(iam_failed(error.clone(), &format!("account {}", prepared.account_id)));
         }
         found.remark(prepared.users);
         if !io::stderr().is_terminal() {
@@ -290,19 +260,4 @@ fn progress_of(users: Option<usize>) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(template);
     progress.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_is_its_day_to_the_last_second_and_an_instant_is_itself() {
-        let as_of = |text: &str| text.parse::<AsOf>().map(|AsOf(at)| json::instant(at));
-        assert_eq!(as_of("2026-03-01"), Ok("2026-03-01T23:59:59Z".to_owned()));
-        assert_eq!(as_of("2026-03-01T06:00:00+02:00"), Ok("2026-03-01T04:00:00Z".to_owned()));
-        for text in ["", "today", "2026-02-30", "2026-03-01T06:00:00", "01.03.2026"] {
-            assert_eq!(as_of(text), Err(InvalidAsOf), "{text}");
-        }
-    }
 }

@@ -53,6 +53,17 @@ impl Iam {
         let users = summary.get(&types::SummaryKeyType::Users).and_then(|users| usize::try_from(*users).ok());
         users.ok_or_else(|| unusable(CALL, Unusable::Missing("Users")))
     }
+
+    /// The user of this name; `None` if the account has none.
+    pub async fn user(&self, name: &UserName) -> Result<Option<ListedUser>, CallFailed> {
+        const CALL: &str = "iam:GetUser";
+        let answer = unless_gone(CALL, self.client.get_user().user_name(name.as_str()).send().await)?;
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        let user = answer.user.ok_or_else(|| unusable(CALL, Unusable::Missing("User")))?;
+        listed_user(user).map(Some).map_err(|error| unusable(CALL, error))
+    }
 }
 
 impl UserDirectory for Iam {

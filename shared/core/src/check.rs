@@ -14,7 +14,7 @@ use crate::ports::KeyStore;
 use crate::tags::Tags;
 
 /// A user's keys.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct UserKeys {
     /// All of them.
     pub all: Vec<AccessKey>,
@@ -99,19 +99,24 @@ fn judge(
 }
 
 impl OwnerOfStaleKeys {
-    /// Fills in what their owner wrote about `keys` and when they were last used, one call for each. A key that was deleted
-    /// meanwhile, or whose last use cannot be read, fails nobody: it does without, and the failures are returned.
+    /// [`fill_in`] by their tags.
     pub async fn fill_in(&self, store: &impl KeyStore, keys: &mut [StaleKey]) -> Vec<CallFailed> {
-        let mut unreadable = Vec::new();
-        for key in keys {
-            key.description = description(key, &self.tags);
-            match store.last_used(&key.id).await {
-                Ok(last_used) => key.last_used = Some(last_used),
-                Err(error) => unreadable.push(error),
-            }
-        }
-        unreadable
+        fill_in(store, keys, &self.tags).await
     }
+}
+
+/// Fills in what their owner wrote about `keys`, by the user's `tags`, and when they were last used, one call for each. A key
+/// that was deleted meanwhile, or whose last use cannot be read, fails nobody: it does without, and the failures are returned.
+pub async fn fill_in(store: &impl KeyStore, keys: &mut [StaleKey], tags: &Tags) -> Vec<CallFailed> {
+    let mut unreadable = Vec::new();
+    for key in keys {
+        key.description = description(key, tags);
+        match store.last_used(&key.id).await {
+            Ok(last_used) => key.last_used = Some(last_used),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    unreadable
 }
 
 /// IAM's console keeps what an owner writes about a key in a tag of the user, named by the key's id.
