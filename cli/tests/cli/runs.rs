@@ -187,7 +187,7 @@ async fn a_date_ahead_is_for_dry_runs() {
     let output = stack.keynudge(&["run", "--dry-run", "--as-of", &ahead]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(
-        stdout(&output).starts_with(&format!("{ahead}T00:00:00Z-dry-run, dry run, ")),
+        stdout(&output).starts_with(&format!("{ahead}T23:59:59Z-dry-run, dry run, ")),
         "{}",
         stdout(&output)
     );
