@@ -22,6 +22,10 @@ use crate::interrupt::Interrupt;
 
 /// Dead letters: what Keynudge gave up.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keynudge dlq list                       # every queue: letters, the oldest, their reasons
+  keynudge dlq show findings              # who, why, since when
+  keynudge dlq replay findings            # shows what it is about to do, asks, does it")]
 pub(crate) struct Dlq {
     #[command(subcommand)]
     command: Command,

@@ -25,8 +25,15 @@ use crate::aws::ConnectionArgs;
 #[command(
     name = "keynudge",
     version,
-    after_help = "Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage; 3 stale keys found, \
-                  where `scan --fail-on-stale` asks for it."
+    after_help = "Examples:
+  keynudge scan                       # whose keys are too old, without deploying anything
+  keynudge preview                    # the mail that an owner would get
+  keynudge doctor                     # what a deployment needs, and whether it has it
+  keynudge run --dry-run              # a run that mails nobody, followed to its end
+  keynudge dlq list                   # what was given up
+
+Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage; 3 stale keys found, where `scan \
+                  --fail-on-stale` asks for it."
 )]
 struct Cli {
     #[command(flatten)]
@@ -125,5 +132,16 @@ mod tests {
     #[test]
     fn verify_cli() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = help.lines().find(|line| line.trim_start().starts_with("keynudge "));
+            assert!(help.contains("Examples:") && example.is_some(), "{}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 }

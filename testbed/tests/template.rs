@@ -98,8 +98,8 @@ fn each_function_has_the_time_that_it_asks_for_before_it_starts_a_record() {
     let template = file("infra/template.yaml");
     let time_to_answer = constant_seconds("shared/lambda/src/records.rs", "TIME_TO_ANSWER");
     let page = constant_seconds("functions/producer/src/handler.rs", "TIME_FOR_A_PAGE");
-    let report = constant_seconds("functions/producer/src/report.rs", "TIME_FOR_THE_REPORT");
-    let scan = constant_seconds("functions/producer/src/report.rs", "TIME_FOR_THE_SCAN");
+    let report = constant_seconds("functions/producer/src/handler.rs", "TIME_FOR_THE_REPORT");
+    let scan = constant_seconds("functions/producer/src/handler.rs", "TIME_FOR_THE_SCAN");
     let user = constant_seconds("functions/worker/src/handler.rs", "TIME_FOR_ONE_USER");
     let ledger = constant_seconds("functions/notifier/src/handler.rs", "TIME_FOR_THE_LEDGER");
     let event = constant_seconds("functions/feedback/src/handler.rs", "TIME_FOR_THE_LEDGER");

@@ -29,6 +29,9 @@ const CONCURRENCY: usize = 8;
 ///
 /// What died so delays reminders until the next run, which finds whoever is still due.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keynudge dlq drop accounts --reason invalid_message
+  keynudge dlq drop accounts --reason invalid_message --save rejected.jsonl --yes")]
 #[command(group = ArgGroup::new("one").args(["queue", "queue_url"]).required(true))]
 pub(crate) struct Drop {
     #[command(flatten)]

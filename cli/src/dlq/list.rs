@@ -20,6 +20,9 @@ use crate::terminal::{self, grouped, printable_json, rough};
 
 /// Count the letters in each queue, by reason.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keynudge dlq list
+  keynudge dlq list findings --json")]
 pub(crate) struct List {
     #[command(flatten)]
     queues: Queues,

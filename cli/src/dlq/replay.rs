@@ -29,6 +29,10 @@ const CONCURRENCY: usize = 8;
 
 /// Send letters back to where they failed.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keynudge dlq replay --dry-run                       # what a replay of all queues would do
+  keynudge dlq replay findings --reason call_failed
+  keynudge dlq replay users --account 123456789012 --older-than 2h --rate 50 --yes")]
 #[command(group = ArgGroup::new("elsewhere").arg("queue_url").requires("to_queue_url"))]
 pub(crate) struct Replay {
     #[command(flatten)]

@@ -18,6 +18,10 @@ use crate::terminal::{self, letters, printable, printable_json, rough};
 
 /// Show letters, and put them back.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  keynudge dlq show findings --reason call_failed
+  keynudge dlq show findings --body                   # with the message as it is
+  keynudge dlq show --user jane --json")]
 pub(crate) struct Show {
     #[command(flatten)]
     queues: Queues,

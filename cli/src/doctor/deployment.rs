@@ -37,7 +37,7 @@ impl Deployment {
     }
 
     /// Whether it has what there is to look at.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(super) fn has_outputs(&self) -> bool {
         outputs_expected().any(|name| self.outputs.contains_key(name))
     }
 
@@ -204,7 +204,17 @@ fn status(deployment: &Deployment) -> Line {
         "REVIEW_IN_PROGRESS" => {
             Line::failed("status", said, "only a change set was made: execute it, or deploy again")
         }
-        "ROLLBACK_COMPLETE" => Line::failed(
+        "UPDATE_ROLLBACK_FAILED" => Line::failed(
+            "status",
+            said,
+            format!(
+                "see why with {events}, then: aws cloudformation continue-update-rollback --region {region} --stack-name {name}"
+            ),
+        ),
+        "DELETE_FAILED" => {
+            Line::failed("status", said, format!("see why with {events}, and delete it again"))
+        }
+        "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" => Line::failed(
             "status",
             said,
             format!("creating it failed: see why with {events}, delete the stack, and deploy again"),

@@ -132,11 +132,20 @@ pub(super) fn section(
         Some(Err(Unanswered::Missing)) => Line::failed(
             part.label(),
             format!("its log group is gone: nothing that it says is kept{}", of(deployment, *part)),
-            "make the log group again, or delete the stack and deploy it anew",
+            make_again(deployment, *part),
         ),
         Some(Err(unanswered)) => unanswered.line(part.label()),
     });
     Section { title: "Errors", lines: lines.collect() }
+}
+
+/// A deployment does not see that it was deleted.
+fn make_again(deployment: &Deployment, part: Part) -> String {
+    let function = deployment.output(part.function_output()).unwrap_or_default();
+    format!(
+        "aws logs create-log-group --region {} --log-group-name /aws/lambda/{function}",
+        deployment.region
+    )
 }
 
 fn of(deployment: &Deployment, part: Part) -> String {

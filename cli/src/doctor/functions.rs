@@ -4,6 +4,10 @@ use super::answer::{Answer, Unanswered};
 use super::deployment::{Deployment, Part, lacks, name_in};
 use super::line::{Line, Section};
 
+/// What to do about a function that was deleted: a deployment does not see that.
+const GONE: &str = "delete the stack and deploy it anew, but save the ledger first, or all owners are told again: \
+                    infra/RUNBOOK.md#restoring-the-ledger";
+
 const RUNTIME: &str = "provided.al2023";
 
 /// A function, as it is.
@@ -68,9 +72,7 @@ fn function(part: Part, deployment: &Deployment, answer: &Answer<Function>) -> L
     let function = match answer {
         Ok(function) => function,
         Err(Unanswered::Missing) => {
-            let advice =
-                "delete the stack and deploy it anew: CloudFormation does not see that it was deleted";
-            return Line::failed(check, "its function is gone", advice);
+            return Line::failed(check, "its function is gone", GONE);
         }
         Err(unanswered) => return unanswered.line(check),
     };
@@ -115,7 +117,10 @@ fn mapping(part: Part, deployment: &Deployment, answer: &Answer<Vec<Mapping>>) -
         Err(unanswered) => return unanswered.line(check),
     };
     let Some(mapping) = mappings.iter().find(|mapping| name_in(&mapping.source) == queue) else {
-        let advice = format!("map {queue} to it again, or delete the stack and deploy it anew");
+        let advice = format!(
+            "map {queue} to it again, with ReportBatchItemFailures: aws lambda create-event-source-mapping --region {}",
+            deployment.region
+        );
         return Line::failed(check, format!("nothing feeds it from {queue}"), advice);
     };
     let change = format!(

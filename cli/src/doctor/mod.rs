@@ -92,7 +92,7 @@ impl Doctor {
         let deployment = aws.deployment().await;
         let deployed = deployment.as_ref().ok();
         // The outputs come last in a stack's making; one without has nothing to look at yet, or is something else.
-        let complete = deployed.filter(|deployment| deployment.is_complete());
+        let complete = deployed.filter(|deployment| deployment.has_outputs());
         let (permissions, sending, parts) = futures::join!(
             aws.scan_permissions(),
             self.sending(aws, deployed),
@@ -161,7 +161,7 @@ impl Doctor {
             schedule,
             functions_and_queues(aws, deployment),
             table,
-            self.errors(aws, deployment, now - self.since),
+            self.errors(aws, deployment, now.checked_sub_signed(self.since).unwrap_or_default()),
         );
         vec![
             schedule::section(deployment, schedule.as_ref(), now),

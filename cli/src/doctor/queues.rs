@@ -9,10 +9,6 @@ use super::line::{Line, Section};
 /// Lambda's advice: so many times a function's timeout is how long its queue hides what it gave out.
 const TIMEOUTS_ADVISED: u32 = 6;
 
-/// What to do about a queue that is gone.
-const GONE: &str = "CloudFormation does not see that it was deleted: delete the stack and deploy it anew. The next run \
-                    finds again whoever is due";
-
 /// A queue, as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
@@ -83,7 +79,11 @@ fn working(deployment: &Deployment, pair: &Pair) -> Line {
     let queue = match answer {
         Some(Ok(queue)) => queue,
         Some(Err(Unanswered::Missing)) => {
-            return Line::failed(check, format!("{} is gone", name_in(url)), GONE);
+            return Line::failed(
+                check,
+                format!("{} is gone", name_in(url)),
+                make_again(&deployment.region, name_in(url)),
+            );
         }
         Some(Err(unanswered)) => return unanswered.line(check),
         None => return lacks(check, outputs[0]),
@@ -146,6 +146,11 @@ fn set_redrive(region: &str, url: &str, dead_letter_arn: &str, receives: u32) ->
     format!("{} --attributes '{{\"RedrivePolicy\":\"{policy}\"}}'", set_attributes(region, url))
 }
 
+/// A deployment does not see that it was deleted. What else the queue needs, the next look at it says.
+fn make_again(region: &str, name: &str) -> String {
+    format!("aws sqs create-queue --region {region} --queue-name {name}, and then keynudge doctor again")
+}
+
 fn set_attributes(region: &str, url: &str) -> String {
     format!("aws sqs set-queue-attributes --region {region} --queue-url {url}")
 }
@@ -160,8 +165,7 @@ fn hides(
 ) -> Option<Line> {
     let (hidden, timeout) = (queue.visibility_timeout_seconds, timeout?);
     let advised = timeout * TIMEOUTS_ADVISED;
-    let set =
-        format!("aws sqs set-queue-attributes --queue-url {url} --attributes VisibilityTimeout={advised}");
+    let set = format!("{} --attributes VisibilityTimeout={advised}", set_attributes(&deployment.region, url));
     let message = format!("it hides messages for {hidden} s, and its function takes up to {timeout} s");
     if hidden < timeout {
         Some(Line::failed(check, format!("{message}: they are worked on twice"), set))
@@ -185,7 +189,10 @@ fn dead_letters(label: &str, output: &str, answer: Option<&Answer<Queue>>, deplo
                 deployment.stack_argument()
             ),
         ),
-        Some(Err(Unanswered::Missing)) => Line::failed(check, "their queue is gone", GONE),
+        Some(Err(Unanswered::Missing)) => {
+            let name = deployment.output(output).map(name_in).unwrap_or_default();
+            Line::failed(check, "their queue is gone", make_again(&deployment.region, name))
+        }
         Some(Err(unanswered)) => unanswered.line(check),
     }
 }

@@ -41,7 +41,9 @@ pub(super) fn section(
         Some(Err(Unanswered::Missing)) => vec![Line::failed(
             "state",
             "it was deleted: no run starts by itself",
-            put_back("deploy with another ScheduleExpression, then with the right one"),
+            put_back(
+                "make it again as infra/template.yaml has it (aws scheduler create-schedule); a deployment cannot",
+            ),
         )],
         Some(Err(unanswered)) => vec![unanswered.line("state")],
     };

@@ -43,7 +43,7 @@ where
     R: Debug + Send + Sync + 'static,
 {
     match answer {
-        Err(_) => Err(Unanswered::Failed { action, why: format!("no answer in {} s", PATIENCE.as_secs()) }),
+        Err(_) => Err(no_answer(action)),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(SdkError::ServiceError(refusal))) => {
             let error = refusal.err();
@@ -54,6 +54,10 @@ where
             Err(Unanswered::Failed { action, why })
         }
     }
+}
+
+fn no_answer(action: &'static str) -> Unanswered {
+    Unanswered::Failed { action, why: format!("no answer in {} s", PATIENCE.as_secs()) }
 }
 
 /// What a service's error means.

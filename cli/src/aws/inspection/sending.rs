@@ -1,20 +1,25 @@
 //! SES, and what the last run says of how many mails it will be asked for.
 
 use aws_config::Region;
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
 use aws_sdk_sesv2::types::{DkimStatus, EventDestination, ReviewStatus};
+use chrono::{TimeDelta, Utc};
 use futures::future::{OptionFuture, join_all};
+use keynudge_core::counting::Metric;
+use keynudge_core::failure::CallFailed;
+use keynudge_core::ids::RunId;
+use keynudge_core::ports::RunLog;
+use tokio::time::timeout;
 
-use super::ask;
+use super::{PATIENCE, ask, no_answer, refused};
 use crate::aws::Aws;
-use crate::doctor::answer::{Answer, Unanswered};
+use crate::doctor::answer::Answer;
 use crate::doctor::sending::{Account, ConfigurationSet, Destination, Expected, Found, Identity, Quota};
 
 const QUERY: &str = "dynamodb:Query";
 
-/// An organization has at most 10,000 accounts, each of which has a record: far fewer pages than this.
-const RECORD_PAGES_MAX: usize = 20;
+/// One of them has been checked users, as a rule the first.
+const RUNS_LOOKED_AT: usize = 10;
 
 impl Aws {
     /// What `region`'s SES knows of the identities and of the set, and in which of the `other_regions` one is verified.
@@ -51,52 +56,29 @@ impl Aws {
         Ses(aws_sdk_sesv2::Client::from_conf(config.build()))
     }
 
-    /// How many owners of stale keys the last run found.
+    /// How many owners of stale keys the last run found that was not about a day ahead.
     pub(crate) async fn owners_in_last_run(&self, table: &str) -> Expected {
-        match self.last_run(table).await {
-            Ok(Some(run_id)) => match self.stale_owners(table, &run_id).await {
-                Ok(owners) => Expected::LastRun { run_id, owners },
-                Err(unanswered) => Expected::Unanswered(unanswered),
-            },
-            Ok(None) => Expected::NoRunYet,
-            Err(unanswered) => Expected::Unanswered(unanswered),
+        match timeout(PATIENCE, self.last_run_with_owners(table)).await {
+            Ok(Ok(Some((run_id, owners)))) => Expected::LastRun { run_id: run_id.to_string(), owners },
+            Ok(Ok(None)) => Expected::NoRunYet,
+            Ok(Err(error)) => Expected::Unanswered(refused(QUERY, &error.code, &error.to_string())),
+            Err(_) => Expected::Unanswered(no_answer(QUERY)),
         }
     }
 
-    async fn last_run(&self, table: &str) -> Answer<Option<String>> {
-        let call = records(&self.config, table, "runs").scan_index_forward(false).limit(1);
-        let answer = ask(QUERY, call.send()).await?;
-        let run = answer.items.unwrap_or_default().into_iter().next();
-        Ok(run.and_then(|run| run.get("sk")?.as_s().ok().cloned()))
-    }
-
-    async fn stale_owners(&self, table: &str, run_id: &str) -> Answer<u64> {
-        let call = records(&self.config, table, &format!("run#{run_id}"));
-        let mut owners = 0;
-        let mut from = None;
-        for _ in 0..RECORD_PAGES_MAX {
-            let page = ask(QUERY, call.clone().set_exclusive_start_key(from).send()).await?;
-            let counts = page.items().iter().filter_map(|record| record.get("StaleOwners")?.as_n().ok());
-            owners += counts.filter_map(|count| count.parse::<u64>().ok()).sum::<u64>();
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(owners);
+    async fn last_run_with_owners(&self, table: &str) -> Result<Option<(RunId, u64)>, CallFailed> {
+        let log = self.ledger(table);
+        let latest = Utc::now() + TimeDelta::days(1);
+        for started in log.last_runs(RUNS_LOOKED_AT).await? {
+            let records = log.records(&started.run.run_id).await?;
+            let counted =
+                |metric| records.iter().filter_map(|record| record.counts.get(&metric)).sum::<u64>();
+            if started.run.as_of <= latest && counted(Metric::UsersChecked) > 0 {
+                return Ok(Some((started.run.run_id, counted(Metric::StaleOwners))));
             }
         }
-        Err(Unanswered::Failed { action: QUERY, why: "there are too many records".to_owned() })
+        Ok(None)
     }
-}
-
-fn records(
-    config: &aws_config::SdkConfig,
-    table: &str,
-    partition: &str,
-) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
-    aws_sdk_dynamodb::Client::new(config)
-        .query()
-        .table_name(table)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
 }
 
 struct Ses(aws_sdk_sesv2::Client);
