@@ -38,7 +38,6 @@ struct Page<'a> {
     headline: String,
     account_id: &'a str,
     as_of: String,
-    as_of_day: String,
     alert_after_days: u32,
     incomplete: Option<ShownIncomplete<'a>>,
     figures: Vec<Figure>,
@@ -135,7 +134,6 @@ impl<'a> Page<'a> {
             headline: headline(report),
             account_id: report.account_id.as_str(),
             as_of: report.as_of.format("%-d %B %Y, %H:%M UTC").to_string(),
-            as_of_day: report.as_of.format("%-d %B %Y").to_string(),
             alert_after_days: report.alert_after_days,
             incomplete: ShownIncomplete::of(report),
             figures: figures(report, unused.len()),
@@ -225,7 +223,7 @@ impl<'a> ShownKey<'a> {
             created: key.created_at.format(DAY).to_string(),
             last_used,
             used_for,
-            unused: is_unused(key, as_of),
+            unused: is_unused(key, now_or(as_of)),
         }
     }
 }
@@ -317,9 +315,14 @@ fn exempt_until(owner: &StaleOwner) -> Option<NaiveDate> {
 /// Never used ones first, then those used the longest ago; the oldest first where that is the same.
 fn unused(report: &Report) -> Vec<(&StaleOwner, &StaleKey)> {
     let all = report.owners.iter().flat_map(|owner| owner.keys.iter().map(move |key| (owner, key)));
-    let mut unused: Vec<_> = all.filter(|(_, key)| is_unused(key, report.as_of)).collect();
+    let mut unused: Vec<_> = all.filter(|(_, key)| is_unused(key, now_or(report.as_of))).collect();
     unused.sort_by_key(|(_, key)| (used_at(key), Reverse(key.age_days)));
     unused
+}
+
+/// Judged ahead, a key is as long unused as it is by now: nobody knows what will use it until then.
+fn now_or(as_of: DateTime<Utc>) -> DateTime<Utc> {
+    as_of.min(Utc::now())
 }
 
 /// A key of which it is not known when it was used is not taken for an unused one.

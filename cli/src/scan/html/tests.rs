@@ -366,3 +366,14 @@ fn on_paper_is_everything() {
     // A sheet has room for twenty owners, at best.
     assert!(browser::sheets(&pdf) >= 300 / 20, "{} sheets", browser::sheets(&pdf));
 }
+
+#[test]
+fn a_scan_ahead_takes_no_key_for_unused_that_is_in_use_today() {
+    let mut key = made_up(1).owners.remove(0).keys.remove(0);
+    let used = |at| LastUsed::At { at, service: "s3".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let ahead = Utc::now() + TimeDelta::days(400);
+    key.last_used = Some(used(Utc::now() - TimeDelta::days(1)));
+    assert!(!is_unused(&key, now_or(ahead)));
+    key.last_used = Some(used(Utc::now() - TimeDelta::days(UNUSED_AFTER_DAYS + 1)));
+    assert!(is_unused(&key, now_or(ahead)));
+}
