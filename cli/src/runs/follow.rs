@@ -119,6 +119,9 @@ impl Course {
 struct View {
     bar: ProgressBar,
     began: Instant,
+    /// How many users were checked when that was last seen to grow, and when. The rate is of the time until then: those few
+    /// who wait for hours would make it look as if everything were slow.
+    checked: (u64, Instant),
     said: Option<Instant>,
 }
 
@@ -127,12 +130,15 @@ impl View {
         let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let now = Instant::now();
-        Self { bar: ProgressBar::new_spinner().with_style(style), began: now, said: None }
+        Self { bar: ProgressBar::new_spinner().with_style(style), began: now, checked: (0, now), said: None }
     }
 
     fn show(&mut self, summary: &Summary) {
         let now = Instant::now();
-        let line = progress(summary, now - self.began);
+        if summary.checks.checked != self.checked.0 {
+            self.checked = (summary.checks.checked, now);
+        }
+        let line = progress(summary, self.checked.1 - self.began);
         if !self.bar.is_hidden() {
             self.bar.set_message(line);
             self.bar.tick();
@@ -143,11 +149,11 @@ impl View {
     }
 }
 
-/// How far a run is, on one line.
-fn progress(summary: &Summary, elapsed: Duration) -> String {
+/// How far a run is, on one line. Its users were checked in the time that is given.
+fn progress(summary: &Summary, checking: Duration) -> String {
     let Summary { accounts, checks, owners, .. } = summary;
     let done = accounts.total - accounts.waiting;
-    let rate = checks.checked / elapsed.as_secs().max(1);
+    let rate = checks.checked / checking.as_secs().max(1);
     let mut parts = vec![
         format!("{} of {} accounts", number(done), number(accounts.total)),
         format!("{} of {} users checked", number(checks.checked), number(checks.to_do())),
@@ -162,6 +168,10 @@ fn progress(summary: &Summary, elapsed: Duration) -> String {
     parts.extend(optional.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))));
     if rate > 0 {
         parts.push(format!("{} users/s", number(rate)));
+    }
+    if summary.waiting() == 0 {
+        // This may take as long as SQS's counts lag behind, and would look like a hang.
+        parts.push("making sure that nothing is left".to_owned());
     }
     parts.join(", ")
 }
@@ -238,6 +248,10 @@ mod tests {
         assert_eq!(
             progress(&summary(8, 0), Duration::from_secs(2)),
             "1 of 1 accounts, 8 of 10 users checked, 0 stale, 2 waiting, 4 users/s"
+        );
+        assert_eq!(
+            progress(&summary(10, 1), Duration::from_secs(2)),
+            "1 of 1 accounts, 10 of 10 users checked, 0 stale, 5 users/s, making sure that nothing is left"
         );
     }
 }

@@ -15,7 +15,7 @@ fn a_busy_port_is_an_error_that_names_it() {
 
 #[test]
 fn commands_need_a_playground() {
-    for command in ["deploy", "repair", "mails"] {
+    for command in ["deploy", "break", "repair", "mails"] {
         let output = playground(&directory("none"), &[command]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{command}");
         let expected = "no playground is running: start one with `cargo playground`, in another terminal\n";

@@ -16,24 +16,16 @@ use crate::place::Running;
 /// How many users it is about.
 const DENIED: usize = 3;
 
-const DEPLOYED: &str = "/deployed";
+const BROKEN: &str = "/broken";
 const REPAIRED: &str = "/repaired";
 
-/// Somebody's mistake: a policy that denies Keynudge the keys of a few users. It is made once, since whoever deploys again
-/// afterwards has seen it.
+/// Somebody's mistake, made when asked for: a policy that denies Keynudge the keys of a few users.
 #[derive(Clone)]
 pub(crate) struct Mistake {
     iam: SimulatedIam,
     account: Account,
-    stage: Arc<Mutex<Stage>>,
-}
-
-enum Stage {
-    /// It will be about these users.
-    ToCome(BTreeSet<String>),
-    /// It is about so many.
-    Made(usize),
-    Repaired,
+    users: BTreeSet<String>,
+    is_made: Arc<Mutex<bool>>,
 }
 
 impl Mistake {
@@ -43,34 +35,29 @@ impl Mistake {
             matches!(&owner.expectation, Expectation::Mailed { to, .. } if to.starts_with(&owner.user.name))
         });
         let users = own_address.take(DENIED).map(|owner| owner.user.name.clone()).collect();
-        Self { iam, account, stage: Arc::new(Mutex::new(Stage::ToCome(users))) }
+        Self { iam, account, users, is_made: Arc::default() }
     }
 
-    /// Makes it, if it is still to come. Returns how many users it is about now.
+    /// Makes it. Returns how many users it is about.
     fn make(&self) -> usize {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Stage::ToCome(users) = &mut *stage {
-            let users = std::mem::take(users);
-            *stage = Stage::Made(users.len());
-            self.iam.deny_keys_of(&self.account, users);
-        }
-        if let Stage::Made(users) = *stage { users } else { 0 }
+        let mut is_made = self.is_made.lock().unwrap_or_else(PoisonError::into_inner);
+        self.iam.deny_keys_of(&self.account, self.users.clone());
+        *is_made = true;
+        self.users.len()
     }
 
     /// Repairs it. Returns how many users it was about.
     fn repair(&self) -> usize {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        let Stage::Made(users) = *stage else { return 0 };
+        let mut is_made = self.is_made.lock().unwrap_or_else(PoisonError::into_inner);
         self.iam.deny_keys_of(&self.account, BTreeSet::new());
-        *stage = Stage::Repaired;
-        users
+        if std::mem::take(&mut *is_made) { self.users.len() } else { 0 }
     }
 }
 
 /// Listens, until the program ends. Returns where.
 pub(crate) async fn serve(mistake: Mistake) -> Result<String> {
     let router = Router::new()
-        .route(DEPLOYED, routing::post(async |State(mistake): State<Mistake>| mistake.make().to_string()))
+        .route(BROKEN, routing::post(async |State(mistake): State<Mistake>| mistake.make().to_string()))
         .route(REPAIRED, routing::post(async |State(mistake): State<Mistake>| mistake.repair().to_string()))
         .with_state(mistake);
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the other commands")?;
@@ -79,12 +66,12 @@ pub(crate) async fn serve(mistake: Mistake) -> Result<String> {
     Ok(format!("http://{address}"))
 }
 
-/// Tells the playground that Keynudge is deployed. Returns how many users its mistake is about.
-pub(crate) async fn deployed(playground: &Running) -> Result<usize> {
-    tell(playground, DEPLOYED).await
+/// Has the playground make its mistake. Returns how many users it is about.
+pub(crate) async fn broken(playground: &Running) -> Result<usize> {
+    tell(playground, BROKEN).await
 }
 
-/// Has the playground repair its mistake. Returns how many users it was about.
+/// Has the playground repair it. Returns how many users it was about.
 pub(crate) async fn repaired(playground: &Running) -> Result<usize> {
     tell(playground, REPAIRED).await
 }

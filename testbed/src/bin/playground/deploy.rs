@@ -6,7 +6,7 @@ use keynudge_testbed::functions::Packages;
 
 use crate::options::Deploy;
 use crate::place::Running;
-use crate::{control, say, tell};
+use crate::{say, tell};
 
 /// The stack that `keynudge` looks for by default.
 const STACK: &str = "keynudge";
@@ -27,7 +27,6 @@ pub(crate) async fn run(options: &Deploy, playground: &Running) -> Result<()> {
         Deployed::Updated => format!("The stack {STACK} is updated."),
         Deployed::Unchanged => format!("The stack {STACK} is as it would be deployed: nothing to update."),
     });
-    control::deployed(playground).await?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `cargo playground`: an AWS account on this machine with old keys in it, for whoever tries Keynudge out.
 //!
 //! Unlike the demo, it does not do Keynudge's work: it stays until Ctrl-C, and its user scans, deploys and runs with the
-//! real `keynudge`. What `sam build && sam deploy` do on AWS is `cargo playground deploy` here. From the deployment on, a
-//! policy denies the keys of a few users, until `cargo playground repair`: so there are dead letters to replay.
+//! real `keynudge`. What `sam build && sam deploy` do on AWS is `cargo playground deploy` here. `cargo playground break` has a
+//! policy deny the keys of a few users, until `cargo playground repair`: so there are dead letters to replay.
 
 mod control;
 mod deploy;
@@ -24,11 +24,20 @@ fn main() -> ExitCode {
         match &options.command {
             None => return start::run(&options, &place).await,
             Some(Command::Deploy(deploy)) => deploy::run(deploy, &place.running()?).await?,
+            Some(Command::Break) => make_a_mistake(&place).await?,
             Some(Command::Repair) => repair(&place).await?,
             Some(Command::Mails(mails)) => mails::run(mails, &place.running()?).await?,
         }
         anyhow::Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn make_a_mistake(place: &Place) -> anyhow::Result<()> {
+    let users = control::broken(&place.running()?).await?;
+    tell(&format!(
+        "A policy denies Keynudge the keys of {users} users now, until `cargo playground repair`."
+    ));
+    Ok(())
 }
 
 async fn repair(place: &Place) -> anyhow::Result<()> {

@@ -40,7 +40,9 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Deploy Keynudge, or update it: what `sam build && sam deploy` do on AWS
     Deploy(Deploy),
-    /// Take away the policy that has denied Keynudge the keys of three users since it was deployed
+    /// Make a mistake in an operator's place: a policy that denies Keynudge the keys of three users
+    Break,
+    /// Take that policy away again
     Repair,
     /// List the mails that were sent
     Mails(Mails),
