@@ -2,6 +2,7 @@
 
 # First: what queues does, it does to what backlogs has put in place.
 import backlogs  # noqa: F401
+import ages  # noqa: F401
 import calls  # noqa: F401
 import functions  # noqa: F401
 import identities  # noqa: F401

@@ -4,6 +4,7 @@ mod dead_letters;
 mod errors;
 pub(crate) mod iam;
 mod inspection;
+pub(crate) mod oldest;
 pub(crate) mod runs;
 mod test_mail;
 

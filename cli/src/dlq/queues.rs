@@ -154,7 +154,7 @@ impl Place {
 }
 
 /// The name of the queue at this URL.
-fn last_part(url: &str) -> &str {
+pub(crate) fn last_part(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or(url)
 }
 

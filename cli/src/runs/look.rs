@@ -1,5 +1,7 @@
 //! A look at a deployment: what its queues hold, and what its runs came to.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -11,9 +13,11 @@ use keynudge_core::ports::RunLog;
 use keynudge_core::reckoning::{Queued, StartedRun, Summary};
 use serde::Serialize;
 
+use super::oldest::Ages;
 use crate::aws::Aws;
+use crate::aws::oldest::Datapoint;
 use crate::aws::runs::{Depth, table_failed};
-use crate::dlq::queues::{Outputs, QueueName};
+use crate::dlq::queues::{Outputs, QueueName, last_part};
 
 /// What a stack has of what runs need.
 #[derive(Debug)]
@@ -26,13 +30,16 @@ pub(crate) struct Deployment {
 }
 
 /// A queue, with its dead letters. The last two have nothing but those.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Queue {
     #[serde(rename = "queue")]
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) depth: Option<Depth>,
+    /// None if nobody knows, and if there is no message. The same holds for the letters.
+    pub(crate) oldest_age_seconds: Option<u64>,
     pub(crate) dead_letters: u64,
+    pub(crate) oldest_dead_letter_age_seconds: Option<u64>,
 }
 
 /// A run, with what it came to.
@@ -121,7 +128,7 @@ impl Deployment {
         Ok(Queued { accounts, users, findings })
     }
 
-    /// All queues, and what they hold.
+    /// All queues, and what they hold. How old that is, they do not say.
     pub(crate) async fn queues(&self) -> Result<Vec<Queue>> {
         let one = async |queue: &QueueName| {
             let depth = self.depth(*queue).await?;
@@ -129,9 +136,35 @@ impl Deployment {
                 Some(url) => self.aws.depth(url).await?.all(),
                 None => 0,
             };
-            anyhow::Ok(Queue { name: queue.label(), depth, dead_letters: letters })
+            anyhow::Ok(Queue { name: queue.label(), depth, dead_letters: letters, ..Queue::default() })
         };
         try_join_all(QueueName::value_variants().iter().map(one)).await
+    }
+
+    /// What was told of the queues' oldest messages between the two instants.
+    pub(crate) async fn told_of_oldest(
+        &self,
+        since: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<BTreeMap<String, Vec<Datapoint>>> {
+        let names = QueueName::value_variants().iter().flat_map(|queue| <[_; 2]>::from(self.names(*queue)));
+        self.aws.told_of_oldest(&names.flatten().collect::<Vec<_>>(), since, until).await
+    }
+
+    /// Tells the queues how old their oldest messages are.
+    pub(crate) fn set_ages(&self, queues: &mut [Queue], ages: &Ages) {
+        let age = |name: Option<String>| ages.get(&name?).copied();
+        for (queue, name) in queues.iter_mut().zip(QueueName::value_variants()) {
+            let (messages, letters) = self.names(*name);
+            queue.set_ages(age(messages), age(letters));
+        }
+    }
+
+    /// What SQS calls a queue that functions work through, and the one of its dead letters.
+    fn names(&self, queue: QueueName) -> (Option<String>, Option<String>) {
+        let (letters, messages) = queue.outputs();
+        let name = |output| self.outputs.get(output).map(|url| last_part(url).to_owned());
+        (name(messages).filter(|_| queue.is_worked_through()), name(letters))
     }
 
     /// What a queue that functions work through holds.
@@ -153,6 +186,20 @@ impl Queue {
     /// Whether there is something to work through.
     pub(crate) fn has_messages(&self) -> bool {
         self.depth.is_some_and(|depth| depth.all() > 0)
+    }
+
+    /// Ages are told late: what holds nothing any more has none.
+    pub(crate) fn set_ages(&mut self, messages: Option<u64>, letters: Option<u64>) {
+        self.oldest_age_seconds = messages.filter(|_| self.has_messages());
+        self.oldest_dead_letter_age_seconds = letters.filter(|_| self.dead_letters > 0);
+    }
+
+    /// What it holds without an age.
+    pub(crate) fn without_age(&self) -> impl Iterator<Item = String> {
+        let messages = self.has_messages() && self.oldest_age_seconds.is_none();
+        let letters = self.dead_letters > 0 && self.oldest_dead_letter_age_seconds.is_none();
+        let messages = messages.then(|| self.name.clone());
+        messages.into_iter().chain(letters.then(|| format!("{} (dead letters)", self.name)))
     }
 
     pub(crate) fn dead_letters(queues: &[Self]) -> u64 {

@@ -2,6 +2,7 @@
 
 pub(crate) mod follow;
 pub(crate) mod look;
+pub(crate) mod oldest;
 pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod status;

@@ -1,6 +1,6 @@
 //! What runs came to, for people.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use keynudge_core::ids::AccountId;
 use keynudge_core::messages::Mode;
 use keynudge_core::reckoning::{Checks, Owners, State, Summary, Users};
@@ -167,9 +167,18 @@ pub(crate) fn queues(queues: &[Queue]) -> String {
             Some(depth) => [depth.visible, depth.in_flight, depth.delayed].map(number),
             None => ["-"; 3].map(str::to_owned),
         };
-        [vec![queue.name.clone()], depths.into(), vec![number(queue.dead_letters)]].concat()
+        let [oldest, oldest_letter] =
+            [queue.oldest_age_seconds, queue.oldest_dead_letter_age_seconds].map(age);
+        let rest = vec![oldest, number(queue.dead_letters), oldest_letter];
+        [vec![queue.name.clone()], depths.into(), rest].concat()
     });
-    terminal::table(&["QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "DEAD LETTERS"], &[1, 2, 3, 4], rows)
+    let header = ["QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "OLDEST", "DEAD LETTERS", "OLDEST LETTER"];
+    terminal::table(&header, &[1, 2, 3, 4, 5, 6], rows)
+}
+
+fn age(seconds: Option<u64>) -> String {
+    let age = seconds.and_then(|seconds| TimeDelta::try_seconds(seconds.try_into().ok()?));
+    age.map_or_else(|| "-".to_owned(), rough)
 }
 
 fn mode(mode: Option<Mode>) -> &'static str {

@@ -6,16 +6,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::Utc;
 use clap::Args;
+use futures::future::try_join;
 use keynudge_core::ids::RunId;
 use keynudge_core::reckoning::Queued;
 use serde::Serialize;
 
 use super::look::{Deployment, Queue, Reckoned};
+use super::oldest::{self, Oldest};
 use super::show;
 use crate::Outcome;
 use crate::aws::{Aws, ConnectionArgs};
 use crate::interrupt::Interrupt;
-use crate::terminal::{self, printable_json};
+use crate::terminal::{self, printable, printable_json};
 
 /// To the upper left corner; and what was below the last line goes.
 const HOME: &str = "\u{1b}[H";
@@ -30,7 +32,8 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
   keynudge status --run 2026-03-01T06:00:00Z        # one run in detail
   keynudge status --json | jq '.runs[0].owners'     # for programs
 
-SQS's own counts are up to a minute old.")]
+SQS's own counts are up to a minute old. How old a queue's oldest message is, CloudWatch says, some minutes late
+(cloudwatch:GetMetricData); where it does not know, it is `-`, or null.")]
 pub(crate) struct Status {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "run",
@@ -54,6 +57,9 @@ struct Report {
     stack: String,
     runs: Vec<Reckoned>,
     queues: Vec<Queue>,
+    /// Why the age of something is missing.
+    #[serde(skip)]
+    missing_ages: Option<String>,
 }
 
 impl Status {
@@ -61,14 +67,15 @@ impl Status {
     pub(crate) async fn run(&self, connection: &ConnectionArgs) -> Result<Outcome> {
         let aws = Aws::connect(connection).await?;
         let deployment = Deployment::find(&aws).await?;
+        let mut oldest = Oldest::default();
         let Some(seconds) = self.watch else {
-            self.look(&aws, &deployment).await?;
+            self.look(&aws, &deployment, &mut oldest).await?;
             return Ok(Outcome::Done);
         };
         let interrupt = Interrupt::listen("Ended at once.".to_owned())?;
         let watching = async {
             loop {
-                self.look(&aws, &deployment).await?;
+                self.look(&aws, &deployment, &mut oldest).await?;
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
             }
         };
@@ -78,9 +85,10 @@ impl Status {
         }
     }
 
-    async fn look(&self, aws: &Aws, deployment: &Deployment) -> Result<()> {
-        let report = self.report(aws, deployment).await?;
+    async fn look(&self, aws: &Aws, deployment: &Deployment, oldest: &mut Oldest) -> Result<()> {
+        let report = self.report(aws, deployment, oldest).await?;
         if self.json {
+            oldest.remark(report.missing_ages.as_deref());
             return terminal::print(&(printable_json(&serde_json::to_string(&report)?) + "\n"));
         }
         let text = self.text(&report);
@@ -91,7 +99,21 @@ impl Status {
         terminal::print(&format!("{text}{gap}"))
     }
 
-    async fn report(&self, aws: &Aws, deployment: &Deployment) -> Result<Report> {
+    async fn report(&self, aws: &Aws, deployment: &Deployment, oldest: &mut Oldest) -> Result<Report> {
+        let ages = async { Ok(oldest.look(deployment).await) };
+        let ((runs, mut queues), ages) = try_join(self.runs_and_queues(aws, deployment), ages).await?;
+        if let Ok(ages) = ages {
+            deployment.set_ages(&mut queues, ages);
+        }
+        let missing_ages = oldest::missing(&queues, ages);
+        Ok(Report { stack: aws.stack().to_owned(), runs, queues, missing_ages })
+    }
+
+    async fn runs_and_queues(
+        &self,
+        aws: &Aws,
+        deployment: &Deployment,
+    ) -> Result<(Vec<Reckoned>, Vec<Queue>)> {
         // Before the records: see `Deployment::queued`.
         let queued = deployment.queued().await?;
         let runs = if let Some(run_id) = &self.run {
@@ -103,7 +125,7 @@ impl Status {
             }
             runs
         };
-        Ok(Report { stack: aws.stack().to_owned(), runs, queues: deployment.queues().await? })
+        Ok((runs, deployment.queues().await?))
     }
 
     async fn one(
@@ -133,11 +155,7 @@ impl Status {
                 .push("No runs yet. `keynudge run --dry-run` starts one that mails nobody.\n".to_owned()),
         }
         blocks.push(show::queues(&report.queues));
-        if report.queues.iter().any(Queue::has_messages) {
-            blocks.push(
-                "How old a queue's oldest message is, SQS tells CloudWatch alone (ApproximateAgeOfOldestMessage).\n".to_owned(),
-            );
-        }
+        blocks.extend(report.missing_ages.as_ref().map(|why| format!("{}\n", printable(why))));
         match Queue::dead_letters(&report.queues) {
             0 => {}
             letters => {

@@ -97,9 +97,18 @@ async fn what_waits_is_told_and_so_is_what_was_given_up() {
     let users = status["queues"].as_array().unwrap().iter().find(|queue| queue["queue"] == "users").unwrap();
     let depth = ["visible", "in_flight", "delayed"].map(|name| users[name].as_u64().unwrap());
     assert_eq!(depth.iter().sum::<u64>(), checked as u64, "{users}");
-    let shown = stdout(&stack.keynudge(&["status"]));
+    assert!(users["oldest_age_seconds"].is_u64(), "{users}");
+    assert_eq!(users["oldest_dead_letter_age_seconds"], Value::Null, "{users}");
+    let output = stack.keynudge(&["status"]);
+    let shown = stdout(&output);
     assert!(shown.contains(&format!("  {checked} enqueued = {checked} waiting\n")), "{shown}");
-    assert!(shown.contains("ApproximateAgeOfOldestMessage"), "{shown}");
+    let header = "QUEUE VISIBLE IN FLIGHT DELAYED OLDEST DEAD LETTERS OLDEST LETTER";
+    let lines: Vec<String> = shown.lines().map(one_spaced).collect();
+    assert!(lines.iter().any(|line| line == header), "{shown}");
+    let of_users = lines.iter().find(|line| line.starts_with("users ")).unwrap();
+    assert!(of_users.ends_with(" s 0 -") || of_users.ends_with(" min 0 -"), "{shown}");
+    assert!(lines.contains(&"accounts 0 0 0 - 0 -".to_owned()), "{shown}");
+    assert_eq!(stderr(&output), "");
 
     // A user of an account that this deployment does not look after.
     stack.send_foreign_check(run["run_id"].as_str().unwrap()).await;
@@ -113,6 +122,9 @@ async fn what_waits_is_told_and_so_is_what_was_given_up() {
         (&checks["checked"], &checks["dead"], &checks["waiting"]),
         (&json!(checked), &json!(1), &json!(0))
     );
+    let users = status["queues"].as_array().unwrap().iter().find(|queue| queue["queue"] == "users").unwrap();
+    assert_eq!(users["oldest_age_seconds"], Value::Null, "{users}");
+    assert!(users["oldest_dead_letter_age_seconds"].is_u64(), "{users}");
     let output = stack.keynudge(&["status"]);
     assert!(stdout(&output).contains(" checked + 1 given up\n"), "{}", stdout(&output));
     assert!(stdout(&output).contains("1 letter given up: `keynudge dlq list` says why.\n"));
@@ -429,6 +441,11 @@ impl Follower {
         self.said.read_to_string(&mut rest).unwrap();
         rest
     }
+}
+
+/// The words of a line, whatever is between its columns.
+fn one_spaced(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn instant(at: chrono::DateTime<Utc>) -> String {
