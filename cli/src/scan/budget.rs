@@ -13,6 +13,8 @@ use keynudge_core::tags::Tags;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::permissions::Permissions;
+
 /// How long nobody asks after IAM had enough, the first time in a row; doubled each time after that.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -152,9 +154,18 @@ impl Budget {
     }
 }
 
-/// Credentials that are over do not come back by themselves: those that can be renewed were.
+/// Credentials that are over, or were withdrawn, do not come back by themselves: those that can be renewed were.
 pub(super) fn is_about_credentials(error: &CallFailed) -> bool {
-    matches!(error.code.as_str(), "credentials" | "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
+    matches!(
+        error.code.as_str(),
+        "credentials"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "RequestExpired"
+            | "UnrecognizedClient"
+            | "UnrecognizedClientException"
+    )
 }
 
 fn is_about_the_connection(error: &CallFailed) -> bool {
@@ -169,24 +180,38 @@ fn is_worth_another_try(error: &CallFailed) -> bool {
 pub(super) struct Patient<'a, I> {
     pub(super) iam: &'a I,
     pub(super) budget: &'a Budget,
+    pub(super) permissions: &'a Permissions,
+}
+
+impl<I> Patient<'_, I> {
+    async fn call<T>(
+        &self,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<T, CallFailed>,
+    ) -> Result<T, CallFailed> {
+        let result = self.budget.call(call).await;
+        self.permissions.note(action, &result);
+        result
+    }
 }
 
 impl<I: UserDirectory> UserDirectory for Patient<'_, I> {
     async fn users_page(&self, marker: Option<&str>) -> Result<UserPage, CallFailed> {
-        self.budget.call(async || self.iam.users_page(marker).await).await
+        self.call("iam:ListUsers", async || self.iam.users_page(marker).await).await
     }
 }
 
 impl<I: KeyStore> KeyStore for Patient<'_, I> {
     async fn access_keys(&self, user: &UserName) -> Result<Option<Vec<AccessKey>>, CallFailed> {
-        self.budget.call(async || self.iam.access_keys(user).await).await
+        self.call("iam:ListAccessKeys", async || self.iam.access_keys(user).await).await
     }
 
     async fn tags(&self, user: &UserName) -> Result<Option<Tags>, CallFailed> {
-        self.budget.call(async || self.iam.tags(user).await).await
+        self.call("iam:ListUserTags", async || self.iam.tags(user).await).await
     }
 
     async fn last_used(&self, key: &AccessKeyId) -> Result<LastUsed, CallFailed> {
+        // A report without it is a report all the same: its refusal ends nothing.
         self.budget.call(async || self.iam.last_used(key).await).await
     }
 }

@@ -5,6 +5,7 @@ mod csv;
 mod html;
 mod json;
 mod output;
+mod permissions;
 pub(crate) mod report;
 mod scanner;
 mod table;

@@ -21,6 +21,7 @@ use keynudge_core::ports::{CredentialReports, KeyStore, UserDirectory, UserPage}
 use keynudge_pages::ages::{AgeCounts, KeyState};
 
 use super::budget::{Budget, Patient, is_about_credentials};
+use super::permissions::{Permissions, REFUSALS_MAX};
 use super::report::{StaleOwner, Telling, Users};
 use crate::interrupt::Interrupt;
 use crate::rules::Rules;
@@ -67,11 +68,12 @@ pub(super) enum Stopped {
 }
 
 impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
-    /// Scans until all is done, it is interrupted, or nothing is answered any more. What only an operator can repair is an
+    /// Scans until all is done, it is interrupted, or nothing is answered any more. What IAM lets us do for nobody is an
     /// error: nothing would come of going on.
     pub(super) async fn scan(&self, interrupt: &Interrupt) -> Result<Found, CallFailed> {
         let budget = Budget::new(self.concurrency);
-        let iam = Patient { iam: self.iam, budget: &budget };
+        let permissions = Permissions::default();
+        let iam = Patient { iam: self.iam, budget: &budget, permissions: &permissions };
         let found = RefCell::new(Found::default());
         let stopped = {
             let users = self.users(&iam, &found);
@@ -89,13 +91,18 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
                     Some(Err(error)) if is_about_credentials(&error) || budget.is_given_up() => {
                         break Some(Stopped::Failed(error));
                     }
-                    Some(Err(error)) if error.class == FailureClass::Operator => return Err(error),
                     Some(Err(error)) => {
+                        if let Some(missing) = permissions.missing_after(REFUSALS_MAX) {
+                            return Err(missing);
+                        }
                         found.borrow_mut().check_failed.get_or_insert(error);
                     }
                 }
             }
         };
+        if let (None, Some(missing)) = (&stopped, permissions.missing_after(1)) {
+            return Err(missing);
+        }
         let mut found = found.into_inner();
         found.stopped = stopped;
         found.users.not_checked = found.users.listed - found.users.done();
@@ -118,7 +125,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
             let Some(mut pages) = pages else { return Ok(None) };
             let page = iam.users_page(pages.next.as_deref()).await?;
             if pages.read == 0 && (page.next.is_some() || page.users.len() > USERS_WITHOUT_A_REPORT_MAX) {
-                pages.report = self.credential_report(found).await?;
+                pages.report = self.credential_report(iam, found).await?;
             }
             pages.read += 1;
             if page.next.is_some() && pages.read == PAGES_MAX {
@@ -154,6 +161,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
     /// The account's credential report, where it is wanted and can be had. Without, all users are checked.
     async fn credential_report(
         &self,
+        iam: &Patient<'_, I>,
         found: &RefCell<Found>,
     ) -> Result<Option<CredentialReport>, CallFailed> {
         if self.user_filter == UserFilter::None {
@@ -161,7 +169,11 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         }
         match credential_report::fetch(self.iam, REPORT_PATIENCE).await {
             Ok(report) => Ok(Some(report)),
-            Err(NoReport::Call(error)) if error.class == FailureClass::Operator => Err(error),
+            Err(NoReport::Call(error)) if error.class == FailureClass::Operator => {
+                let refused = Err(error);
+                iam.permissions.note("iam:GenerateCredentialReport", &refused);
+                refused
+            }
             Err(error) => {
                 found.borrow_mut().no_report = Some(error.to_string());
                 Ok(None)
@@ -348,10 +360,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_an_operator_has_to_repair_ends_it() {
+    async fn one_whom_nobody_may_look_at_costs_nobody_else_wherever_they_are_on_the_list() {
+        for denied in
+            ["keys user-0-0@corp.example", "keys user-0-7@corp.example", "keys user-1-99@corp.example"]
+        {
+            let mut iam = iam(2);
+            iam.failing = BTreeMap::from([(denied, FailureClass::Operator)]);
+            let found = scan(&iam).await.unwrap();
+            assert_eq!((found.users.listed, found.users.checked, found.users.not_checked), (200, 199, 1));
+            assert!(found.check_failed.is_some() && found.stopped.is_none(), "{denied}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rights_that_are_withdrawn_midway_keep_what_there_is() {
+        let mut iam = iam(3);
+        iam.pages[2] = Err(FailureClass::Operator);
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.checked, found.owners.len(), found.is_listed_whole), (200, 2, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_denied_for_everybody_ends_it() {
         let mut iam = iam(1);
-        iam.failing = BTreeMap::from([("keys user-0-7@corp.example", FailureClass::Operator)]);
+        let code = "AccessDenied".to_owned();
+        let class = FailureClass::Operator;
+        iam.refusal = Some(CallFailed { call: "iam:ListUsers", class, code, source: None });
         assert_eq!(scan(&iam).await.unwrap_err().class, FailureClass::Operator);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_were_withdrawn_stop_it() {
+        let mut iam = iam(1);
+        let code = "InvalidClientTokenId".to_owned();
+        let class = FailureClass::Operator;
+        iam.refusal = Some(CallFailed { call: "iam:ListUsers", class, code, source: None });
+        assert!(matches!(scan(&iam).await.unwrap().stopped, Some(Stopped::Failed(_))));
     }
 
     #[tokio::test(start_paused = true)]
