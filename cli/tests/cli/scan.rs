@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -424,6 +425,33 @@ async fn a_file_is_replaced_whole_and_stdout_stays_empty() {
     let written = fs::read_to_string(world.directory.join("keys.csv")).unwrap();
     assert!(written.starts_with("account_id,") && written.ends_with("\r\n"), "{written}");
     assert_eq!(world.files(), ["keys.csv"], "nothing is left beside it");
+}
+
+#[tokio::test]
+async fn what_is_no_file_and_who_may_read_one_stay_as_they_are() {
+    let world = few();
+    let [old, link, new] = ["old.csv", "link.csv", "new.csv"].map(|name| world.directory.join(name));
+    fs::write(&old, "yesterday's").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("old.csv", &link).unwrap();
+    let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    for output in ["link.csv", "new.csv"] {
+        let output = world.scan(&[&AS_OF[..], &["--format", "csv", "-o", output]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    assert!(link.is_symlink() && fs::read_to_string(&old).unwrap().starts_with("account_id,"));
+    assert_eq!((mode(&old), mode(&new)), (0o640, 0o600));
+
+    symlink("/dev/stdout", world.directory.join("out")).unwrap();
+    let output = world.scan(&[&AS_OF[..], &["--format", "csv", "-o", "out"]].concat());
+    assert!(stdout(&output).starts_with("account_id,"), "{}", stderr(&output));
+    assert!(world.directory.join("out").is_symlink());
+
+    symlink("nowhere.csv", world.directory.join("dangling")).unwrap();
+    let output = world.scan(&["-o", "dangling"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("a link to a file that is not there"), "{}", stderr(&output));
+    assert_eq!(world.files().len(), 5, "{:?}", world.files());
 }
 
 #[tokio::test]
