@@ -107,7 +107,8 @@ impl Scan {
     pub(crate) async fn run(&self, connection: &ConnectionArgs) -> Result<Outcome> {
         self.require_a_place_for_html();
         let output = Output::to(self.output.as_deref())?;
-        let interrupt = Interrupt::listen("Ended at once. Nothing was written.".to_owned())?;
+        let interrupt =
+            Interrupt::listen("Ended at once; the report may be incomplete or missing.".to_owned())?;
         let prepared = tokio::select! {
             biased;
             () = interrupt.asked() => {
@@ -153,7 +154,12 @@ impl Scan {
     }
 
     async fn prepare(&self, connection: &ConnectionArgs) -> Result<Prepared> {
-        let mut aws = Aws::connect(connection).await?;
+        // A stack is in a region, IAM in none.
+        let mut aws = if self.rules.from_stack {
+            Aws::connect(connection).await?
+        } else {
+            Aws::connect_anywhere(connection).await?
+        };
         // The stack is the caller's, whoever's users are scanned.
         let parameters = if self.rules.from_stack { aws.parameters().await? } else { Parameters::default() };
         let rules = self.rules.resolve(&parameters)?;
@@ -163,8 +169,10 @@ impl Scan {
         }
         let account_id = aws.account_id().await?;
         let iam = aws.iam_without_retries();
-        // Both are courtesies that the account may deny; whoever may not list users hears of that in a moment.
-        let (account_name, users) = tokio::join!(iam.alias(), iam.user_count());
+        // Both are courtesies that the account may deny; whoever may not list users hears of that in a moment. One throttled
+        // request is no denial.
+        let with_retries = aws.iam();
+        let (account_name, users) = tokio::join!(with_retries.alias(), with_retries.user_count());
         let account_name = account_name.ok().flatten();
         Ok(Prepared { iam, account_id, account_name, users: users.ok(), rules, user_filter })
     }

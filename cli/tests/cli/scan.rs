@@ -428,6 +428,20 @@ async fn a_file_is_replaced_whole_and_stdout_stays_empty() {
 }
 
 #[tokio::test]
+async fn iam_is_in_no_region() {
+    let world = few();
+    let scan = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").output().unwrap()
+    };
+    let output = scan(&AS_OF);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = scan(&["--from-stack"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no region: give --region"), "{}", stderr(&output));
+}
+
+#[tokio::test]
 async fn what_is_no_file_and_who_may_read_one_stay_as_they_are() {
     let world = few();
     let [old, link, new] = ["old.csv", "link.csv", "new.csv"].map(|name| world.directory.join(name));
