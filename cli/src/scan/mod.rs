@@ -21,10 +21,11 @@ use clap::{Args, CommandFactory, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use keynudge_aws::iam::Iam;
 use keynudge_core::audience::UserFilter;
-use keynudge_core::ids::{AccountId, AccountName};
+use keynudge_core::failure::CallFailed;
+use keynudge_core::ids::{AccountId, AccountName, UserName};
 use keynudge_core::ports::AccountAliases;
 
-use self::report::Report;
+use self::report::{Missed, Report};
 use self::scanner::{Found, Scanner, Stopped};
 use self::table::counted;
 use crate::as_of::as_of;
@@ -135,12 +136,16 @@ impl Scan {
             return Err(iam_failed(error.clone(), &format!("account {}", prepared.account_id)));
         }
         found.remark(prepared.users);
+        found.remark_what_to_do(&prepared.account_id);
         if !io::stderr().is_terminal() {
             let done = grouped(found.users.done());
             let seconds = began.elapsed().as_secs_f64();
             remark(&format!("{done} of {} users in {seconds:.1} s.", grouped(found.users.listed)));
         }
         let report = report_of(prepared, as_of, found);
+        for missed in &report.missed {
+            remark(&format!("Not checked: {}: {}", missed.user_name.as_str(), missed.reason));
+        }
         output.write(&self.format.render(&report)?)?;
         Ok(self.outcome(&report))
     }
@@ -237,6 +242,24 @@ impl Found {
             remark(&format!("{owners} without a date (YYYY-MM-DD), which exempts nobody."));
         }
     }
+
+    /// Says what to do about what kept it from all users. What concerns one user is said with the user's name.
+    fn remark_what_to_do(&self, account_id: &AccountId) {
+        let error = match &self.stopped {
+            Some(Stopped::Failed(error)) => Some(error),
+            Some(Stopped::Interrupted) => None,
+            None => self.check_failed.as_ref().filter(|_| !self.is_listed_whole),
+        };
+        if let Some(error) = error {
+            remark(&format!("{:#}", iam_failed(error.clone(), &format!("account {account_id}"))));
+        }
+    }
+}
+
+/// A user who was missed, and what to do about it.
+fn missed((user_name, error): (UserName, CallFailed)) -> Missed {
+    let reason = format!("{:#}", iam_failed(error, &format!("user {}", user_name.as_str())));
+    Missed { user_name, reason }
 }
 
 fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
@@ -251,7 +274,11 @@ fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
         account_name: prepared.account_name,
         as_of,
         alert_after_days: prepared.rules.staleness.alert_after_days().get(),
+        contact_tag: prepared.rules.contact.tag,
         incomplete,
+        listed_whole: found.is_listed_whole,
+        users_in_account: prepared.users,
+        missed: found.missed.into_iter().map(missed).collect(),
         users: found.users,
         ages: found.ages,
         owners,

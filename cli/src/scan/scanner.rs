@@ -14,6 +14,7 @@ use keynudge_core::audience::UserFilter;
 use keynudge_core::check::{self, OwnerOfStaleKeys, UserKeys, Verdict};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ids::UserName;
 use keynudge_core::keys::{AccessKey, KeyStatus, StaleKey, age_days};
 use keynudge_core::listing::{ListingRules, PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
 use keynudge_core::messages::User;
@@ -22,7 +23,7 @@ use keynudge_pages::ages::{AgeCounts, KeyState};
 
 use super::budget::{Budget, Patient, is_about_credentials};
 use super::permissions::{Permissions, REFUSALS_MAX};
-use super::report::{StaleOwner, Telling, Users};
+use super::report::{MISSED_MAX, StaleOwner, Telling, Users};
 use crate::interrupt::Interrupt;
 use crate::rules::Rules;
 
@@ -51,12 +52,24 @@ pub(super) struct Found {
     pub(super) stopped: Option<Stopped>,
     /// Why a user could not be checked, the first of them.
     pub(super) check_failed: Option<CallFailed>,
+    /// Users who could not be checked, the first [`MISSED_MAX`] of them.
+    pub(super) missed: Vec<(UserName, CallFailed)>,
     /// Keys whose last use could not be read, and why, the first of them.
     pub(super) last_use_unreadable: Option<(usize, CallFailed)>,
     /// Stale owners whose exemption tag holds no date.
     pub(super) exemptions_invalid: usize,
     /// Why there is no credential report, although it was wanted.
     pub(super) no_report: Option<String>,
+}
+
+impl Found {
+    /// Takes note of a user who could not be checked, or of a list that ends too soon.
+    fn miss(&mut self, user: Option<UserName>, error: CallFailed) {
+        if let Some(user) = user.filter(|_| self.missed.len() < MISSED_MAX) {
+            self.missed.push((user, error.clone()));
+        }
+        self.check_failed.get_or_insert(error);
+    }
 }
 
 /// Why a scan ended before its time.
@@ -77,7 +90,10 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         let found = RefCell::new(Found::default());
         let stopped = {
             let users = self.users(&iam, &found);
-            let checks = users.map(|user| async { self.check(&iam, &user?, &found).await });
+            let checks = users.map(|user| async {
+                let user = user.map_err(|error| (None, error))?;
+                self.check(&iam, &user, &found).await.map_err(|error| (Some(user.name), error))
+            });
             let mut checks = Box::pin(checks.buffer_unordered(self.concurrency));
             loop {
                 let checked = tokio::select! {
@@ -88,14 +104,14 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
                 match checked {
                     None => break None,
                     Some(Ok(())) => {}
-                    Some(Err(error)) if is_about_credentials(&error) || budget.is_given_up() => {
+                    Some(Err((_, error))) if is_about_credentials(&error) || budget.is_given_up() => {
                         break Some(Stopped::Failed(error));
                     }
-                    Some(Err(error)) => {
+                    Some(Err((user, error))) => {
                         if let Some(missing) = permissions.missing_after(REFUSALS_MAX) {
                             return Err(missing);
                         }
-                        found.borrow_mut().check_failed.get_or_insert(error);
+                        found.borrow_mut().miss(user, error);
                     }
                 }
             }
@@ -263,7 +279,7 @@ fn endless_list() -> CallFailed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use keynudge_core::ports::{ListedUser, ReportState};
     use keynudge_testing::{MemoryIam, MemoryReport, key, now, user};
@@ -336,6 +352,8 @@ mod tests {
         let found = scan(&iam).await.unwrap();
         assert_eq!((found.users.listed, found.users.not_checked, found.owners.len()), (9_100, 2, 0));
         assert!(found.check_failed.is_some() && found.stopped.is_none() && found.is_listed_whole);
+        let missed: BTreeSet<&str> = found.missed.iter().map(|(user, _)| user.as_str()).collect();
+        assert_eq!(missed, ["user-0-0@corp.example", "user-0-7@corp.example"].into());
     }
 
     #[tokio::test(start_paused = true)]

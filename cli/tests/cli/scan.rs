@@ -219,6 +219,8 @@ async fn an_interrupted_scan_writes_what_it_has_and_says_what_is_missing() {
     assert!(!owners.is_empty() && owners.len() < truth.len(), "{}", owners.len());
     assert!(owners.iter().all(|(name, found)| truth[name] == *found), "what it has is right");
     let listed = report["users"]["listed"].as_u64().unwrap();
+    let whole = listed == 1_500;
+    assert_eq!((&report["listed_whole"], &report["users_in_account"]), (&whole.into(), &1_500.into()));
     let missing = report["users"]["not_checked"].as_u64().unwrap() + 1_500 - listed;
     let grouped = format!("{},{:03}", missing / 1_000, missing % 1_000);
     let missing = if missing < 1_000 { missing.to_string() } else { grouped };
@@ -246,6 +248,23 @@ async fn what_is_denied_is_named_at_once() {
         assert!(error.contains(&advice), "{error}");
         assert!(error.contains("no identity-based policy allows"), "IAM's own words: {error}");
     }
+}
+
+#[tokio::test]
+async fn whom_it_may_not_look_at_is_named_with_what_to_do_and_costs_nobody_else() {
+    let world = few();
+    world.iam.deny_keys_of(&world.account, ["jane@corp.example".to_owned()].into());
+    let output = world.scan(&[&AS_OF[..], &["--format", "json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_adds_up(&report);
+    assert_eq!((&report["users"]["not_checked"], &report["stale_owners"]["total"]), (&1.into(), &4.into()));
+    assert_eq!((&report["listed_whole"], &report["users_in_account"]), (&true.into(), &7.into()));
+    assert_eq!(report["missed"].as_array().unwrap().len(), 1);
+    assert_eq!(report["missed"][0]["user_name"], "jane@corp.example");
+    let advice = "these credentials need the action iam:ListAccessKeys on user jane@corp.example";
+    assert!(report["missed"][0]["reason"].as_str().unwrap().contains(advice), "{report}");
+    assert!(stderr(&output).contains(advice), "{}", stderr(&output));
 }
 
 #[tokio::test]
