@@ -8,7 +8,7 @@ use keynudge_aws::failure::is_throttle;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccessKeyId, UserName};
 use keynudge_core::keys::{AccessKey, LastUsed};
-use keynudge_core::ports::{KeyStore, UserDirectory, UserPage};
+use keynudge_core::ports::{CredentialReports, KeyStore, ReportState, UserDirectory, UserPage};
 use keynudge_core::tags::Tags;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -214,6 +214,22 @@ impl<I: KeyStore> KeyStore for Patient<'_, I> {
         // A report without it is a report all the same: its refusal ends nothing.
         self.budget.call(async || self.iam.last_used(key).await).await
     }
+}
+
+/// Whoever waits for the credential report has a patience of their own, but not for credentials that are over.
+impl<I: CredentialReports> CredentialReports for Patient<'_, I> {
+    async fn generate_report(&self) -> Result<ReportState, CallFailed> {
+        self.iam.generate_report().await.map_err(for_good_without_credentials)
+    }
+
+    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+        self.iam.report().await.map_err(for_good_without_credentials)
+    }
+}
+
+fn for_good_without_credentials(error: CallFailed) -> CallFailed {
+    let class = if is_about_credentials(&error) { FailureClass::Never } else { error.class };
+    CallFailed { class, ..error }
 }
 
 #[cfg(test)]

@@ -45,8 +45,11 @@ Examples:
   keynudge scan --role-arn arn:aws:iam::111122223333:role/audit --format csv --output keys.csv
   keynudge scan --format json --fail-on-stale           for CI: exits with 3 if there are stale keys
 
-It only reads. Users without stale keys cost one call to IAM, the others three or four, and all calls share the account's
-budget: when IAM throttles, they pause, and fewer are made at once. Ctrl-C prints what there is by then.";
+It only reads. Users without stale keys cost one call to IAM, the others three or four, and all calls share the account's \
+budget: when IAM throttles, they pause, and fewer are made at once. Ctrl-C prints what there is by then.
+
+Exit codes: 0 all users are in the report; 1 the scan failed or is incomplete; 2 wrong usage; 3 stale keys found, with \
+--fail-on-stale.";
 
 /// Tell whose keys are too old, and who would be told, without deploying anything
 #[derive(Debug, Args)]

@@ -183,8 +183,9 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         if self.user_filter == UserFilter::None {
             return Ok(None);
         }
-        match credential_report::fetch(self.iam, REPORT_PATIENCE).await {
+        match credential_report::fetch(iam, REPORT_PATIENCE).await {
             Ok(report) => Ok(Some(report)),
+            Err(NoReport::Call(error)) if is_about_credentials(&error) => Err(error),
             Err(NoReport::Call(error)) if error.class == FailureClass::Operator => {
                 let refused = Err(error);
                 iam.permissions.note("iam:GenerateCredentialReport", &refused);
