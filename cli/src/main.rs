@@ -6,6 +6,7 @@ mod completions;
 mod dlq;
 mod doctor;
 mod interrupt;
+mod output;
 mod preview;
 mod rules;
 mod runs;

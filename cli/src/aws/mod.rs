@@ -70,20 +70,30 @@ pub(crate) struct Aws {
 impl Aws {
     /// Finds region and credentials, the way that the AWS CLI does.
     pub(crate) async fn connect(args: &ConnectionArgs) -> Result<Self> {
+        Self::connect_in(args, region_of(args).await).await
+    }
+
+    /// The same for what is in no region, such as IAM. Where none is given, that of most endpoints is as good as any.
+    pub(crate) async fn connect_anywhere(args: &ConnectionArgs) -> Result<Self> {
+        let region = region_of(args).await;
+        Self::connect_in(args, region.or(Some(Region::from_static("us-east-1")))).await
+    }
+
+    async fn connect_in(args: &ConnectionArgs, region: Option<Region>) -> Result<Self> {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .timeout_config(timeouts.build())
             .retry_config(RetryConfig::standard());
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
+        if let Some(region) = &region {
+            loader = loader.region(region.clone());
         }
         if let Some(url) = &args.endpoint_url {
             loader = loader.endpoint_url(url);
         }
         if let Some(profile) = &args.profile {
-            loader = loader.profile_name(profile).credentials_provider(credentials_of(profile, args).await);
+            loader = loader.profile_name(profile).credentials_provider(credentials_of(profile, region));
         }
         let config = loader.load().await;
         let Some(region) = config.region() else {
@@ -166,13 +176,21 @@ fn no_credentials(profile: Option<&str>) -> String {
     )
 }
 
+/// The region given, or else the environment's or the profile's.
+async fn region_of(args: &ConnectionArgs) -> Option<Region> {
+    if let Some(region) = &args.region {
+        return Some(Region::new(region.clone()));
+    }
+    let mut chain = DefaultRegionChain::builder();
+    if let Some(profile) = &args.profile {
+        chain = chain.profile_name(profile);
+    }
+    chain.build().region().await
+}
+
 /// The credentials of a profile named on the command line. It wins over the environment's keys, which the SDK would
 /// take first.
-async fn credentials_of(profile: &str, args: &ConnectionArgs) -> ProfileFileCredentialsProvider {
-    let region = match &args.region {
-        Some(region) => Some(Region::new(region.clone())),
-        None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
-    };
+fn credentials_of(profile: &str, region: Option<Region>) -> ProfileFileCredentialsProvider {
     let config = ProviderConfig::default().with_region(region);
     ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build()
 }

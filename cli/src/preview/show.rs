@@ -10,6 +10,7 @@ use clap::Args;
 use keynudge_core::ids::EmailAddress;
 use keynudge_core::mail::Mail;
 
+use crate::output::Output;
 use crate::terminal::{self, printable};
 
 /// How a mail is shown.
@@ -68,7 +69,7 @@ fn text(header: &Header<'_>, mail: &Mail) -> Result<()> {
 
 /// Writes the HTML into `file`.
 fn html(file: &Path, mail: &Mail) -> Result<()> {
-    fs::write(file, &mail.html).with_context(|| format!("writing {}", file.display()))?;
+    Output::to(Some(file))?.write(&mail.html)?;
     terminal::remark(&format!("The HTML is in {}.", file.display()));
     Ok(())
 }

@@ -8,10 +8,12 @@ use keynudge_aws::failure::is_throttle;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccessKeyId, UserName};
 use keynudge_core::keys::{AccessKey, LastUsed};
-use keynudge_core::ports::{KeyStore, UserDirectory, UserPage};
+use keynudge_core::ports::{CredentialReports, KeyStore, ReportState, UserDirectory, UserPage};
 use keynudge_core::tags::Tags;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
+
+use super::permissions::Permissions;
 
 /// How long nobody asks after IAM had enough, the first time in a row; doubled each time after that.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -152,9 +154,18 @@ impl Budget {
     }
 }
 
-/// Credentials that are over do not come back by themselves: those that can be renewed were.
+/// Credentials that are over, or were withdrawn, do not come back by themselves: those that can be renewed were.
 pub(super) fn is_about_credentials(error: &CallFailed) -> bool {
-    matches!(error.code.as_str(), "credentials" | "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
+    matches!(
+        error.code.as_str(),
+        "credentials"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "RequestExpired"
+            | "UnrecognizedClient"
+            | "UnrecognizedClientException"
+    )
 }
 
 fn is_about_the_connection(error: &CallFailed) -> bool {
@@ -169,26 +180,56 @@ fn is_worth_another_try(error: &CallFailed) -> bool {
 pub(super) struct Patient<'a, I> {
     pub(super) iam: &'a I,
     pub(super) budget: &'a Budget,
+    pub(super) permissions: &'a Permissions,
+}
+
+impl<I> Patient<'_, I> {
+    async fn call<T>(
+        &self,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<T, CallFailed>,
+    ) -> Result<T, CallFailed> {
+        let result = self.budget.call(call).await;
+        self.permissions.note(action, &result);
+        result
+    }
 }
 
 impl<I: UserDirectory> UserDirectory for Patient<'_, I> {
     async fn users_page(&self, marker: Option<&str>) -> Result<UserPage, CallFailed> {
-        self.budget.call(async || self.iam.users_page(marker).await).await
+        self.call("iam:ListUsers", async || self.iam.users_page(marker).await).await
     }
 }
 
 impl<I: KeyStore> KeyStore for Patient<'_, I> {
     async fn access_keys(&self, user: &UserName) -> Result<Option<Vec<AccessKey>>, CallFailed> {
-        self.budget.call(async || self.iam.access_keys(user).await).await
+        self.call("iam:ListAccessKeys", async || self.iam.access_keys(user).await).await
     }
 
     async fn tags(&self, user: &UserName) -> Result<Option<Tags>, CallFailed> {
-        self.budget.call(async || self.iam.tags(user).await).await
+        self.call("iam:ListUserTags", async || self.iam.tags(user).await).await
     }
 
     async fn last_used(&self, key: &AccessKeyId) -> Result<LastUsed, CallFailed> {
+        // A report without it is a report all the same: its refusal ends nothing.
         self.budget.call(async || self.iam.last_used(key).await).await
     }
+}
+
+/// Whoever waits for the credential report has a patience of their own, but not for credentials that are over.
+impl<I: CredentialReports> CredentialReports for Patient<'_, I> {
+    async fn generate_report(&self) -> Result<ReportState, CallFailed> {
+        self.iam.generate_report().await.map_err(for_good_without_credentials)
+    }
+
+    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+        self.iam.report().await.map_err(for_good_without_credentials)
+    }
+}
+
+fn for_good_without_credentials(error: CallFailed) -> CallFailed {
+    let class = if is_about_credentials(&error) { FailureClass::Never } else { error.class };
+    CallFailed { class, ..error }
 }
 
 #[cfg(test)]

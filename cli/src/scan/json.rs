@@ -10,7 +10,7 @@ use keynudge_core::ids::{AccountName, Line};
 use keynudge_core::keys::{LastUsed, StaleKey};
 use serde::Serialize;
 
-use super::report::{Report, StaleOwner, Telling};
+use super::report::{Missed, Report, StaleOwner, Telling};
 use crate::terminal::printable_json;
 
 #[derive(Serialize)]
@@ -20,13 +20,26 @@ struct Document<'a> {
     account_alias: Option<&'a str>,
     as_of: String,
     alert_after_days: u32,
+    contact_tag: &'a str,
     complete: bool,
     incomplete_because: Option<&'a str>,
+    /// Whether all users of the account are among those listed.
+    listed_whole: bool,
+    /// `null` where that may not be asked.
+    users_in_account: Option<usize>,
+    /// Some of those not checked.
+    missed: Vec<MissedUser<'a>>,
     users: Users,
     stale_owners: StaleOwners,
     stale_keys: usize,
     addresses_passed_over: u32,
     owners: Vec<Owner<'a>>,
+}
+
+#[derive(Serialize)]
+struct MissedUser<'a> {
+    user_name: &'a str,
+    reason: &'a str,
 }
 
 /// `listed` is the sum of all others.
@@ -96,8 +109,12 @@ fn document(report: &Report) -> Document<'_> {
         account_alias: report.account_name.as_ref().map(AccountName::as_str),
         as_of: instant(report.as_of),
         alert_after_days: report.alert_after_days,
+        contact_tag: &report.contact_tag,
         complete: report.incomplete.is_none(),
         incomplete_because: report.incomplete.as_deref(),
+        listed_whole: report.listed_whole,
+        users_in_account: report.users_in_account,
+        missed: report.missed.iter().map(missed).collect(),
         users: Users {
             listed: report.users.listed,
             skipped: reasons.map(|reason| (name_of(reason), skipped(reason))).collect(),
@@ -116,6 +133,10 @@ fn document(report: &Report) -> Document<'_> {
         addresses_passed_over: report.passed_over(),
         owners: report.owners.iter().map(owner).collect(),
     }
+}
+
+fn missed(Missed { user_name, reason }: &Missed) -> MissedUser<'_> {
+    MissedUser { user_name: user_name.as_str(), reason }
 }
 
 fn owner(owner: &StaleOwner) -> Owner<'_> {

@@ -4,7 +4,7 @@ mod budget;
 mod csv;
 mod html;
 mod json;
-mod output;
+mod permissions;
 pub(crate) mod report;
 mod scanner;
 mod table;
@@ -21,17 +21,18 @@ use clap::{Args, CommandFactory, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use keynudge_aws::iam::Iam;
 use keynudge_core::audience::UserFilter;
-use keynudge_core::ids::{AccountId, AccountName};
+use keynudge_core::failure::CallFailed;
+use keynudge_core::ids::{AccountId, AccountName, UserName};
 use keynudge_core::ports::AccountAliases;
 
-use self::output::Output;
-use self::report::Report;
+use self::report::{Missed, Report};
 use self::scanner::{Found, Scanner, Stopped};
 use self::table::counted;
 use crate::as_of::as_of;
 use crate::aws::iam::{RoleArn, iam_failed};
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::interrupt::Interrupt;
+use crate::output::Output;
 use crate::rules::{Rules, RulesArgs, or_parameter};
 use crate::terminal::{grouped, remark};
 use crate::{Cli, Outcome};
@@ -44,8 +45,11 @@ Examples:
   keynudge scan --role-arn arn:aws:iam::111122223333:role/audit --format csv --output keys.csv
   keynudge scan --format json --fail-on-stale           for CI: exits with 3 if there are stale keys
 
-It only reads. Users without stale keys cost one call to IAM, the others three or four, and all calls share the account's
-budget: when IAM throttles, they pause, and fewer are made at once. Ctrl-C prints what there is by then.";
+It only reads. Users without stale keys cost one call to IAM, the others three or four, and all calls share the account's \
+budget: when IAM throttles, they pause, and fewer are made at once. Ctrl-C prints what there is by then.
+
+Exit codes: 0 all users are in the report; 1 the scan failed or is incomplete; 2 wrong usage; 3 stale keys found, with \
+--fail-on-stale.";
 
 /// Tell whose keys are too old, and who would be told, without deploying anything
 #[derive(Debug, Args)]
@@ -107,7 +111,8 @@ impl Scan {
     pub(crate) async fn run(&self, connection: &ConnectionArgs) -> Result<Outcome> {
         self.require_a_place_for_html();
         let output = Output::to(self.output.as_deref())?;
-        let interrupt = Interrupt::listen("Ended at once. Nothing was written.".to_owned())?;
+        let interrupt =
+            Interrupt::listen("Ended at once; the report may be incomplete or missing.".to_owned())?;
         let prepared = tokio::select! {
             biased;
             () = interrupt.asked() => {
@@ -134,12 +139,16 @@ impl Scan {
             return Err(iam_failed(error.clone(), &format!("account {}", prepared.account_id)));
         }
         found.remark(prepared.users);
+        found.remark_what_to_do(&prepared.account_id);
         if !io::stderr().is_terminal() {
             let done = grouped(found.users.done());
             let seconds = began.elapsed().as_secs_f64();
             remark(&format!("{done} of {} users in {seconds:.1} s.", grouped(found.users.listed)));
         }
         let report = report_of(prepared, as_of, found);
+        for missed in &report.missed {
+            remark(&format!("Not checked: {}: {}", missed.user_name.as_str(), missed.reason));
+        }
         output.write(&self.format.render(&report)?)?;
         Ok(self.outcome(&report))
     }
@@ -153,7 +162,12 @@ impl Scan {
     }
 
     async fn prepare(&self, connection: &ConnectionArgs) -> Result<Prepared> {
-        let mut aws = Aws::connect(connection).await?;
+        // A stack is in a region, IAM in none.
+        let mut aws = if self.rules.from_stack {
+            Aws::connect(connection).await?
+        } else {
+            Aws::connect_anywhere(connection).await?
+        };
         // The stack is the caller's, whoever's users are scanned.
         let parameters = if self.rules.from_stack { aws.parameters().await? } else { Parameters::default() };
         let rules = self.rules.resolve(&parameters)?;
@@ -163,8 +177,10 @@ impl Scan {
         }
         let account_id = aws.account_id().await?;
         let iam = aws.iam_without_retries();
-        // Both are courtesies that the account may deny; whoever may not list users hears of that in a moment.
-        let (account_name, users) = tokio::join!(iam.alias(), iam.user_count());
+        // Both are courtesies that the account may deny; whoever may not list users hears of that in a moment. One throttled
+        // request is no denial.
+        let with_retries = aws.iam();
+        let (account_name, users) = tokio::join!(with_retries.alias(), with_retries.user_count());
         let account_name = account_name.ok().flatten();
         Ok(Prepared { iam, account_id, account_name, users: users.ok(), rules, user_filter })
     }
@@ -229,6 +245,24 @@ impl Found {
             remark(&format!("{owners} without a date (YYYY-MM-DD), which exempts nobody."));
         }
     }
+
+    /// Says what to do about what kept it from all users. What concerns one user is said with the user's name.
+    fn remark_what_to_do(&self, account_id: &AccountId) {
+        let error = match &self.stopped {
+            Some(Stopped::Failed(error)) => Some(error),
+            Some(Stopped::Interrupted) => None,
+            None => self.check_failed.as_ref().filter(|_| !self.is_listed_whole),
+        };
+        if let Some(error) = error {
+            remark(&format!("{:#}", iam_failed(error.clone(), &format!("account {account_id}"))));
+        }
+    }
+}
+
+/// A user who was missed, and what to do about it.
+fn missed((user_name, error): (UserName, CallFailed)) -> Missed {
+    let reason = format!("{:#}", iam_failed(error, &format!("user {}", user_name.as_str())));
+    Missed { user_name, reason }
 }
 
 fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
@@ -243,7 +277,11 @@ fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
         account_name: prepared.account_name,
         as_of,
         alert_after_days: prepared.rules.staleness.alert_after_days().get(),
+        contact_tag: prepared.rules.contact.tag,
         incomplete,
+        listed_whole: found.is_listed_whole,
+        users_in_account: prepared.users,
+        missed: found.missed.into_iter().map(missed).collect(),
         users: found.users,
         ages: found.ages,
         owners,

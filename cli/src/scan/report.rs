@@ -19,13 +19,32 @@ pub(crate) struct Report {
     pub(crate) as_of: DateTime<Utc>,
     /// The age from which an active key is stale.
     pub(crate) alert_after_days: u32,
+    /// The tag that holds an owner's address.
+    pub(crate) contact_tag: String,
     /// Why it is not about all users, where it is not: `interrupted`, or what failed.
     pub(crate) incomplete: Option<String>,
+    /// Whether the list of users was read to its end. If not, there are users that no count knows of.
+    pub(crate) listed_whole: bool,
+    /// How many users IAM says the account has, where that may be asked.
+    pub(crate) users_in_account: Option<usize>,
+    /// Users who could not be checked, the first [`MISSED_MAX`] of them.
+    pub(crate) missed: Vec<Missed>,
     pub(crate) users: Users,
     /// The keys of all users who were checked.
     pub(crate) ages: AgeCounts,
     /// Owners of stale keys, those of the oldest first.
     pub(crate) owners: Vec<StaleOwner>,
+}
+
+/// So many of those who could not be checked are named; `Users::not_checked` counts all.
+pub(crate) const MISSED_MAX: usize = 20;
+
+/// A user who could not be checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Missed {
+    pub(crate) user_name: UserName,
+    /// Why, and what to do about it.
+    pub(crate) reason: String,
 }
 
 /// How many users there are: `listed` = the skipped + unreadable + checked + not checked.
@@ -70,6 +89,11 @@ impl Report {
             } += 1;
         }
         counts
+    }
+
+    /// How many users the account has, where that is known and not all of them were listed.
+    pub(crate) fn users_beyond_the_list(&self) -> Option<usize> {
+        self.users_in_account.filter(|users| !self.listed_whole && *users > self.users.listed)
     }
 
     /// How many addresses were passed over.

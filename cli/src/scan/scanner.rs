@@ -14,6 +14,7 @@ use keynudge_core::audience::UserFilter;
 use keynudge_core::check::{self, OwnerOfStaleKeys, UserKeys, Verdict};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ids::UserName;
 use keynudge_core::keys::{AccessKey, KeyStatus, StaleKey, age_days};
 use keynudge_core::listing::{ListingRules, PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
 use keynudge_core::messages::User;
@@ -21,7 +22,8 @@ use keynudge_core::ports::{CredentialReports, KeyStore, UserDirectory, UserPage}
 use keynudge_pages::ages::{AgeCounts, KeyState};
 
 use super::budget::{Budget, Patient, is_about_credentials};
-use super::report::{StaleOwner, Telling, Users};
+use super::permissions::{Permissions, REFUSALS_MAX};
+use super::report::{MISSED_MAX, StaleOwner, Telling, Users};
 use crate::interrupt::Interrupt;
 use crate::rules::Rules;
 
@@ -50,12 +52,24 @@ pub(super) struct Found {
     pub(super) stopped: Option<Stopped>,
     /// Why a user could not be checked, the first of them.
     pub(super) check_failed: Option<CallFailed>,
+    /// Users who could not be checked, the first [`MISSED_MAX`] of them.
+    pub(super) missed: Vec<(UserName, CallFailed)>,
     /// Keys whose last use could not be read, and why, the first of them.
     pub(super) last_use_unreadable: Option<(usize, CallFailed)>,
     /// Stale owners whose exemption tag holds no date.
     pub(super) exemptions_invalid: usize,
     /// Why there is no credential report, although it was wanted.
     pub(super) no_report: Option<String>,
+}
+
+impl Found {
+    /// Takes note of a user who could not be checked, or of a list that ends too soon.
+    fn miss(&mut self, user: Option<UserName>, error: CallFailed) {
+        if let Some(user) = user.filter(|_| self.missed.len() < MISSED_MAX) {
+            self.missed.push((user, error.clone()));
+        }
+        self.check_failed.get_or_insert(error);
+    }
 }
 
 /// Why a scan ended before its time.
@@ -67,15 +81,19 @@ pub(super) enum Stopped {
 }
 
 impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
-    /// Scans until all is done, it is interrupted, or nothing is answered any more. What only an operator can repair is an
+    /// Scans until all is done, it is interrupted, or nothing is answered any more. What IAM lets us do for nobody is an
     /// error: nothing would come of going on.
     pub(super) async fn scan(&self, interrupt: &Interrupt) -> Result<Found, CallFailed> {
         let budget = Budget::new(self.concurrency);
-        let iam = Patient { iam: self.iam, budget: &budget };
+        let permissions = Permissions::default();
+        let iam = Patient { iam: self.iam, budget: &budget, permissions: &permissions };
         let found = RefCell::new(Found::default());
         let stopped = {
             let users = self.users(&iam, &found);
-            let checks = users.map(|user| async { self.check(&iam, &user?, &found).await });
+            let checks = users.map(|user| async {
+                let user = user.map_err(|error| (None, error))?;
+                self.check(&iam, &user, &found).await.map_err(|error| (Some(user.name), error))
+            });
             let mut checks = Box::pin(checks.buffer_unordered(self.concurrency));
             loop {
                 let checked = tokio::select! {
@@ -86,16 +104,21 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
                 match checked {
                     None => break None,
                     Some(Ok(())) => {}
-                    Some(Err(error)) if is_about_credentials(&error) || budget.is_given_up() => {
+                    Some(Err((_, error))) if is_about_credentials(&error) || budget.is_given_up() => {
                         break Some(Stopped::Failed(error));
                     }
-                    Some(Err(error)) if error.class == FailureClass::Operator => return Err(error),
-                    Some(Err(error)) => {
-                        found.borrow_mut().check_failed.get_or_insert(error);
+                    Some(Err((user, error))) => {
+                        if let Some(missing) = permissions.missing_after(REFUSALS_MAX) {
+                            return Err(missing);
+                        }
+                        found.borrow_mut().miss(user, error);
                     }
                 }
             }
         };
+        if let (None, Some(missing)) = (&stopped, permissions.missing_after(1)) {
+            return Err(missing);
+        }
         let mut found = found.into_inner();
         found.stopped = stopped;
         found.users.not_checked = found.users.listed - found.users.done();
@@ -118,7 +141,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
             let Some(mut pages) = pages else { return Ok(None) };
             let page = iam.users_page(pages.next.as_deref()).await?;
             if pages.read == 0 && (page.next.is_some() || page.users.len() > USERS_WITHOUT_A_REPORT_MAX) {
-                pages.report = self.credential_report(found).await?;
+                pages.report = self.credential_report(iam, found).await?;
             }
             pages.read += 1;
             if page.next.is_some() && pages.read == PAGES_MAX {
@@ -154,14 +177,20 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
     /// The account's credential report, where it is wanted and can be had. Without, all users are checked.
     async fn credential_report(
         &self,
+        iam: &Patient<'_, I>,
         found: &RefCell<Found>,
     ) -> Result<Option<CredentialReport>, CallFailed> {
         if self.user_filter == UserFilter::None {
             return Ok(None);
         }
-        match credential_report::fetch(self.iam, REPORT_PATIENCE).await {
+        match credential_report::fetch(iam, REPORT_PATIENCE).await {
             Ok(report) => Ok(Some(report)),
-            Err(NoReport::Call(error)) if error.class == FailureClass::Operator => Err(error),
+            Err(NoReport::Call(error)) if is_about_credentials(&error) => Err(error),
+            Err(NoReport::Call(error)) if error.class == FailureClass::Operator => {
+                let refused = Err(error);
+                iam.permissions.note("iam:GenerateCredentialReport", &refused);
+                refused
+            }
             Err(error) => {
                 found.borrow_mut().no_report = Some(error.to_string());
                 Ok(None)
@@ -251,7 +280,7 @@ fn endless_list() -> CallFailed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use keynudge_core::ports::{ListedUser, ReportState};
     use keynudge_testing::{MemoryIam, MemoryReport, key, now, user};
@@ -324,6 +353,8 @@ mod tests {
         let found = scan(&iam).await.unwrap();
         assert_eq!((found.users.listed, found.users.not_checked, found.owners.len()), (9_100, 2, 0));
         assert!(found.check_failed.is_some() && found.stopped.is_none() && found.is_listed_whole);
+        let missed: BTreeSet<&str> = found.missed.iter().map(|(user, _)| user.as_str()).collect();
+        assert_eq!(missed, ["user-0-0@corp.example", "user-0-7@corp.example"].into());
     }
 
     #[tokio::test(start_paused = true)]
@@ -348,10 +379,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_an_operator_has_to_repair_ends_it() {
+    async fn one_whom_nobody_may_look_at_costs_nobody_else_wherever_they_are_on_the_list() {
+        for denied in
+            ["keys user-0-0@corp.example", "keys user-0-7@corp.example", "keys user-1-99@corp.example"]
+        {
+            let mut iam = iam(2);
+            iam.failing = BTreeMap::from([(denied, FailureClass::Operator)]);
+            let found = scan(&iam).await.unwrap();
+            assert_eq!((found.users.listed, found.users.checked, found.users.not_checked), (200, 199, 1));
+            assert!(found.check_failed.is_some() && found.stopped.is_none(), "{denied}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rights_that_are_withdrawn_midway_keep_what_there_is() {
+        let mut iam = iam(3);
+        iam.pages[2] = Err(FailureClass::Operator);
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.checked, found.owners.len(), found.is_listed_whole), (200, 2, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_denied_for_everybody_ends_it() {
         let mut iam = iam(1);
-        iam.failing = BTreeMap::from([("keys user-0-7@corp.example", FailureClass::Operator)]);
+        let code = "AccessDenied".to_owned();
+        let class = FailureClass::Operator;
+        iam.refusal = Some(CallFailed { call: "iam:ListUsers", class, code, source: None });
         assert_eq!(scan(&iam).await.unwrap_err().class, FailureClass::Operator);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_were_withdrawn_stop_it() {
+        let mut iam = iam(1);
+        let code = "InvalidClientTokenId".to_owned();
+        let class = FailureClass::Operator;
+        iam.refusal = Some(CallFailed { call: "iam:ListUsers", class, code, source: None });
+        assert!(matches!(scan(&iam).await.unwrap().stopped, Some(Stopped::Failed(_))));
     }
 
     #[tokio::test(start_paused = true)]

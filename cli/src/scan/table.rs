@@ -6,7 +6,7 @@ use keynudge_core::audience::SkipReason;
 use keynudge_core::contact::{ContactSource, Recipient};
 use keynudge_core::keys::{LastUsed, StaleKey};
 
-use super::report::{Report, StaleOwner, Telling, Users};
+use super::report::{Report, StaleOwner, Telling};
 use crate::terminal::{self, grouped, printable};
 
 const HEADER: [&str; 5] = ["USER", "OLDEST KEY", "KEYS", "LAST USED", "WOULD TELL"];
@@ -26,7 +26,7 @@ pub(super) fn render(report: &Report) -> String {
     }
     let as_of = report.as_of.format("%Y-%m-%d %H:%M UTC");
     line("As of", &format!("{as_of}; keys are stale from {} days on", report.alert_after_days));
-    line("Users", &users(&report.users));
+    line("Users", &users(report));
     line("Stale owners", &owners(report));
     if report.passed_over() > 0 {
         let passed_over = counted(report.passed_over() as usize, "address", "addresses");
@@ -42,12 +42,19 @@ pub(super) fn render(report: &Report) -> String {
     text
 }
 
-fn users(users: &Users) -> String {
+fn users(report: &Report) -> String {
+    let users = &report.users;
     let mut parts = vec![format!("{} checked", grouped(users.checked))];
     let skipped = users.skipped.iter().map(|(reason, count)| (*count, words(*reason)));
     let others = [(users.unreadable, "not readable"), (users.not_checked, "not checked")];
     parts.extend(nonzero(skipped.chain(others)));
-    format!("{} listed: {}", grouped(users.listed), parts.join(", "))
+    let listed = grouped(users.listed);
+    let listed = match (report.listed_whole, report.users_beyond_the_list()) {
+        (true, _) => format!("{listed} listed"),
+        (false, Some(all)) => format!("{listed} of {} listed", grouped(all)),
+        (false, None) => format!("{listed} listed, and others not"),
+    };
+    format!("{listed}: {}", parts.join(", "))
 }
 
 fn owners(report: &Report) -> String {
@@ -126,4 +133,36 @@ pub(super) fn found_by(source: ContactSource) -> &'static str {
 /// `1 address`, `2 addresses`.
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use keynudge_pages::ages::AgeCounts;
+
+    use crate::scan::report::Users;
+
+    #[test]
+    fn a_list_that_was_not_read_to_its_end_says_so() {
+        let mut report = Report {
+            account_id: "111122223333".parse().unwrap(),
+            account_name: None,
+            as_of: keynudge_testing::now(),
+            alert_after_days: 90,
+            contact_tag: "keynudge:contact".to_owned(),
+            incomplete: Some("interrupted".to_owned()),
+            listed_whole: false,
+            users_in_account: Some(5_000),
+            missed: vec![],
+            users: Users { listed: 1_200, checked: 1_190, not_checked: 10, ..Users::default() },
+            ages: AgeCounts::default(),
+            owners: vec![],
+        };
+        assert_eq!(users(&report), "1,200 of 5,000 listed: 1,190 checked, 10 not checked");
+        report.users_in_account = None;
+        assert_eq!(users(&report), "1,200 listed, and others not: 1,190 checked, 10 not checked");
+        report.listed_whole = true;
+        assert_eq!(users(&report), "1,200 listed: 1,190 checked, 10 not checked");
+    }
 }

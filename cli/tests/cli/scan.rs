@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -218,6 +219,8 @@ async fn an_interrupted_scan_writes_what_it_has_and_says_what_is_missing() {
     assert!(!owners.is_empty() && owners.len() < truth.len(), "{}", owners.len());
     assert!(owners.iter().all(|(name, found)| truth[name] == *found), "what it has is right");
     let listed = report["users"]["listed"].as_u64().unwrap();
+    let whole = listed == 1_500;
+    assert_eq!((&report["listed_whole"], &report["users_in_account"]), (&whole.into(), &1_500.into()));
     let missing = report["users"]["not_checked"].as_u64().unwrap() + 1_500 - listed;
     let grouped = format!("{},{:03}", missing / 1_000, missing % 1_000);
     let missing = if missing < 1_000 { missing.to_string() } else { grouped };
@@ -245,6 +248,23 @@ async fn what_is_denied_is_named_at_once() {
         assert!(error.contains(&advice), "{error}");
         assert!(error.contains("no identity-based policy allows"), "IAM's own words: {error}");
     }
+}
+
+#[tokio::test]
+async fn whom_it_may_not_look_at_is_named_with_what_to_do_and_costs_nobody_else() {
+    let world = few();
+    world.iam.deny_keys_of(&world.account, ["jane@corp.example".to_owned()].into());
+    let output = world.scan(&[&AS_OF[..], &["--format", "json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_adds_up(&report);
+    assert_eq!((&report["users"]["not_checked"], &report["stale_owners"]["total"]), (&1.into(), &4.into()));
+    assert_eq!((&report["listed_whole"], &report["users_in_account"]), (&true.into(), &7.into()));
+    assert_eq!(report["missed"].as_array().unwrap().len(), 1);
+    assert_eq!(report["missed"][0]["user_name"], "jane@corp.example");
+    let advice = "these credentials need the action iam:ListAccessKeys on user jane@corp.example";
+    assert!(report["missed"][0]["reason"].as_str().unwrap().contains(advice), "{report}");
+    assert!(stderr(&output).contains(advice), "{}", stderr(&output));
 }
 
 #[tokio::test]
@@ -424,6 +444,47 @@ async fn a_file_is_replaced_whole_and_stdout_stays_empty() {
     let written = fs::read_to_string(world.directory.join("keys.csv")).unwrap();
     assert!(written.starts_with("account_id,") && written.ends_with("\r\n"), "{written}");
     assert_eq!(world.files(), ["keys.csv"], "nothing is left beside it");
+}
+
+#[tokio::test]
+async fn iam_is_in_no_region() {
+    let world = few();
+    let scan = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").output().unwrap()
+    };
+    let output = scan(&AS_OF);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = scan(&["--from-stack"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no region: give --region"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn what_is_no_file_and_who_may_read_one_stay_as_they_are() {
+    let world = few();
+    let [old, link, new] = ["old.csv", "link.csv", "new.csv"].map(|name| world.directory.join(name));
+    fs::write(&old, "yesterday's").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("old.csv", &link).unwrap();
+    let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    for output in ["link.csv", "new.csv"] {
+        let output = world.scan(&[&AS_OF[..], &["--format", "csv", "-o", output]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    assert!(link.is_symlink() && fs::read_to_string(&old).unwrap().starts_with("account_id,"));
+    assert_eq!((mode(&old), mode(&new)), (0o640, 0o600));
+
+    symlink("/dev/stdout", world.directory.join("out")).unwrap();
+    let output = world.scan(&[&AS_OF[..], &["--format", "csv", "-o", "out"]].concat());
+    assert!(stdout(&output).starts_with("account_id,"), "{}", stderr(&output));
+    assert!(world.directory.join("out").is_symlink());
+
+    symlink("nowhere.csv", world.directory.join("dangling")).unwrap();
+    let output = world.scan(&["-o", "dangling"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("a link to a file that is not there"), "{}", stderr(&output));
+    assert_eq!(world.files().len(), 5, "{:?}", world.files());
 }
 
 #[tokio::test]
