@@ -170,6 +170,19 @@ fn whatever_is_wrong_with_templates_is_told_at_once_with_its_place() {
     assert!(stderr(&output).starts_with("keynudge: the directory cannot be read: "), "{}", stderr(&output));
 }
 
+/// The program must refuse what the notifier refuses, which has a template engine of its own with fewer features.
+#[test]
+fn templates_that_include_others_are_refused() {
+    let others = ["{% include \"subject\" %}", "{% extends \"text\" %}", "{% block a %}b{% endblock %}"];
+    for other in others.into_iter().chain(["{% import \"html\" as html %}"]) {
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("reminder.body.txt"), other).unwrap();
+        let output = offline(directory.path(), &["--templates", "."]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{other}");
+        assert!(stderr(&output).contains("reminder.body.txt:1: syntax error"), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn a_user_or_a_stack_needs_credentials_and_the_error_says_so() {
     for arguments in [&["jane", "--region", "eu-west-1"][..], &["--from-stack", "--region", "eu-west-1"]] {
