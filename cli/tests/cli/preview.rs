@@ -170,6 +170,19 @@ fn whatever_is_wrong_with_templates_is_told_at_once_with_its_place() {
     assert!(stderr(&output).starts_with("keynudge: the directory cannot be read: "), "{}", stderr(&output));
 }
 
+#[test]
+fn a_file_beside_the_templates_is_remarked_and_keeps_nobody_from_a_mail() {
+    let directory = TempDir::new().unwrap();
+    for (name, text) in [("README", "Ours."), ("reminder.subject.txt", "Our words")] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let output = offline(directory.path(), &["--templates", "."]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Subject: Our words\n"), "{}", stdout(&output));
+    let said = stderr(&output);
+    assert!(said.contains("README: nobody reads this file") && said.contains("Nothing is wrong"), "{said}");
+}
+
 /// The program must refuse what the notifier refuses, which has a template engine of its own with fewer features.
 #[test]
 fn templates_that_include_others_are_refused() {
