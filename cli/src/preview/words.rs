@@ -12,14 +12,14 @@ use crate::terminal;
 
 /// The templates of `directory`, if nothing is wrong there. All that is wrong is told.
 pub(crate) fn check(directory: &Path) -> Option<Templates> {
-    let unknown = unknown_files(directory);
-    for name in &unknown {
+    // Perhaps a README, perhaps a slip in a name. The notifier does not mind either.
+    for name in &unknown_files(directory) {
         let known = Part::ALL.map(file_name).join(", ");
         let path = directory.join(name);
         terminal::remark(&format!("{}: nobody reads this file; the names are {known}", path.display()));
     }
     match Templates::own(directory) {
-        Ok(templates) if unknown.is_empty() => {
+        Ok(templates) => {
             let names = |parts: &[Part]| parts.iter().copied().map(file_name).collect::<Vec<_>>().join(", ");
             let own = templates.own_parts();
             let rest: Vec<Part> = Part::ALL.into_iter().filter(|part| !own.contains(part)).collect();
@@ -28,7 +28,6 @@ pub(crate) fn check(directory: &Path) -> Option<Templates> {
             terminal::remark(&format!("Nothing is wrong with {}{built_in}.", names(own)));
             Some(templates)
         }
-        Ok(_) => None,
         Err(problems) => {
             for problem in &problems {
                 terminal::remark(&problem.to_string());

@@ -171,6 +171,32 @@ fn whatever_is_wrong_with_templates_is_told_at_once_with_its_place() {
 }
 
 #[test]
+fn a_file_beside_the_templates_is_remarked_and_keeps_nobody_from_a_mail() {
+    let directory = TempDir::new().unwrap();
+    for (name, text) in [("README", "Ours."), ("reminder.subject.txt", "Our words")] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let output = offline(directory.path(), &["--templates", "."]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Subject: Our words\n"), "{}", stdout(&output));
+    let said = stderr(&output);
+    assert!(said.contains("README: nobody reads this file") && said.contains("Nothing is wrong"), "{said}");
+}
+
+/// The program must refuse what the notifier refuses, which has a template engine of its own with fewer features.
+#[test]
+fn templates_that_include_others_are_refused() {
+    let others = ["{% include \"subject\" %}", "{% extends \"text\" %}", "{% block a %}b{% endblock %}"];
+    for other in others.into_iter().chain(["{% import \"html\" as html %}"]) {
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("reminder.body.txt"), other).unwrap();
+        let output = offline(directory.path(), &["--templates", "."]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{other}");
+        assert!(stderr(&output).contains("reminder.body.txt:1: syntax error"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_user_or_a_stack_needs_credentials_and_the_error_says_so() {
     for arguments in [&["jane", "--region", "eu-west-1"][..], &["--from-stack", "--region", "eu-west-1"]] {
         let output = preview(arguments);

@@ -5,6 +5,9 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use keynudge_core::mail::{Mail, MailTemplates, Part, Reminder, TemplateError, TemplateSources};
 
@@ -23,6 +26,10 @@ pub fn file_name(part: Part) -> &'static str {
 
 /// A template is words and a little of Jinja. Ten times the built-in HTML, which is the largest.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// How long own templates are read and tried out, which takes milliseconds. A function has ten seconds to start in, and what
+/// one expression of a template does is not counted by the template engine.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Something is wrong with an organization's templates. It tells the place, and quotes no mail.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,8 +104,14 @@ impl Templates {
         }
     }
 
-    /// Those of `directory`. All that is wrong with them is told, and not only the first.
+    /// Those of `directory`. All that is wrong with them is told, and not only the first. It comes to an end, whatever they are.
     pub fn own(directory: &Path) -> Result<Self, Vec<Problem>> {
+        let path = directory.to_owned();
+        within(PATIENCE, move || Self::tried_out(&path))
+            .unwrap_or_else(|reason| Err(vec![Problem::with(directory, reason)]))
+    }
+
+    fn tried_out(directory: &Path) -> Result<Self, Vec<Problem>> {
         let sources = read(directory)?;
         let templates = compile(directory, &sources)?;
         try_out(directory, &templates)?;
@@ -142,6 +155,24 @@ pub fn unknown_files(directory: &Path) -> Vec<String> {
     unknown
 }
 
+/// What `work` comes to, or why nothing came of it. Nothing can stop work that takes too long: it goes on unheard.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (done, answer) = mpsc::channel();
+    let thread = thread::Builder::new().name("templates".to_owned());
+    // Nobody listens any more to what comes too late.
+    let spawned = thread.spawn(move || drop(done.send(work())));
+    spawned.map_err(|error| format!("the templates cannot be tried out: {error}"))?;
+    answer.recv_timeout(patience).map_err(|error| match error {
+        RecvTimeoutError::Timeout => {
+            format!("trying the templates out takes longer than {} s", patience.as_secs())
+        }
+        RecvTimeoutError::Disconnected => "the templates cannot be tried out".to_owned(),
+    })
+}
+
 /// Own sources by part.
 type Sources = BTreeMap<Part, String>;
 
@@ -168,11 +199,14 @@ fn read(directory: &Path) -> Result<Sources, Vec<Problem>> {
 
 /// The text of a file; `None` if it is not there.
 fn read_file(path: &Path) -> Result<Option<String>, String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    match fs::metadata(path) {
+        // Opening a pipe waits for somebody to write into it.
+        Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
-    };
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -337,7 +371,16 @@ mod tests {
         fs::create_dir(files.path().join("reminder.subject.txt")).unwrap();
         let problems: Vec<_> =
             Templates::of(files.path()).1.into_iter().map(|problem| problem.reason).collect();
-        assert_eq!(problems, ["Is a directory (os error 21)", "line 2 is not UTF-8"]);
+        assert_eq!(problems, ["not a regular file", "line 2 is not UTF-8"]);
+    }
+
+    #[test]
+    fn work_that_does_not_end_is_not_waited_for() {
+        let (hold, held) = mpsc::channel::<()>();
+        let endless = within(Duration::ZERO, move || held.recv().is_ok());
+        assert_eq!(endless.unwrap_err(), "trying the templates out takes longer than 0 s");
+        drop(hold);
+        assert_eq!(within(PATIENCE, || 1), Ok(1));
     }
 
     #[test]

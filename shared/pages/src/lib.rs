@@ -9,10 +9,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, UndefinedBehavior};
 use serde::Serialize;
 
-/// What pages are made of, by the names under which they `extend` and `import` it. The names tell the template engine that
-/// everything in them is to be escaped for HTML.
-const BASE: (&str, &str) = ("base.html", include_str!("../templates/base.html"));
-const PARTS: (&str, &str) = ("parts.html", include_str!("../templates/parts.html"));
+/// What a page begins and ends with: macros that it may call, and the document that holds its `title`, `style` and `main`.
+const PARTS: &str = include_str!("../templates/parts.html");
+const BASE: &str = include_str!("../templates/base.html");
+/// The name tells the template engine that everything is to be escaped for HTML.
 const PAGE_NAME: &str = "page.html";
 
 /// A number that a page begins with.
@@ -38,16 +38,17 @@ impl Figure {
     }
 }
 
-/// The page that `template` makes of `content`. Whatever the content says is escaped, and what the template asks for and
+/// The page that `template` makes of `content`; it sets `title`, `style` and `main`. Whatever the content says is escaped, and what the template asks for and
 /// the content has not is an error.
 pub fn render(template: &str, content: &impl Serialize) -> Result<String, Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    for (name, source) in [BASE, PARTS, (PAGE_NAME, template)] {
-        templates.add_template(name, source)?;
-    }
-    templates.get_template(PAGE_NAME)?.render(Serde(content))
+    // One text, since templates that include others are not there (see Cargo.toml).
+    let whole = [PARTS, template, BASE].concat();
+    templates.add_template(PAGE_NAME, &whole)?;
+    let page = templates.get_template(PAGE_NAME)?.render(Serde(content))?;
+    Ok(page.trim_start().to_owned())
 }
 
 #[cfg(test)]
@@ -55,8 +56,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const PAGE: &str =
-        "{% extends \"base.html\" %}\n{% block main %}<p title=\"{{ said }}\">{{ said }}</p>{% endblock %}";
+    const PAGE: &str = "{% set title %}{% endset %}{% set style %}{% endset %}\n\
+                        {% set main %}<p title=\"{{ said }}\">{{ said }}</p>{% endset %}";
 
     #[test]
     fn whatever_is_said_is_escaped() {

@@ -18,6 +18,9 @@ const PLAIN_DATE: &str = "%-d %B %Y";
 /// that goes round and round must not keep a function from its mails.
 const FUEL: u64 = 200_000;
 
+/// Fuel does not count what a filter does, and no day takes more than this to say how it is written.
+const DATE_FORMAT_BYTES_MAX: usize = 100;
+
 /// A subject takes more than this from no mail program's window.
 const SUBJECT_CHARACTERS_MAX: usize = 500;
 
@@ -217,9 +220,13 @@ fn pluralize(count: u64, singular: Option<&str>, plural: Option<&str>) -> String
 fn date(day: &str, format: Option<&str>) -> Result<String, Error> {
     let wrong = |detail| Error::new(ErrorKind::InvalidOperation, detail);
     let day: NaiveDate = day.parse().map_err(|_| wrong("date: this is no date"))?;
+    let format = format.unwrap_or(PLAIN_DATE);
+    if format.len() > DATE_FORMAT_BYTES_MAX {
+        return Err(wrong("date: the format is too long"));
+    }
     let mut words = String::new();
     // Neither an unknown letter nor one that stands for a time of day can be written.
-    write!(words, "{}", day.format(format.unwrap_or(PLAIN_DATE)))
+    write!(words, "{}", day.format(format))
         .map_err(|_| wrong("date: the format does not say how to write a day"))?;
     Ok(words)
 }
@@ -353,6 +360,13 @@ mod tests {
         for no_date in ["user_name", "key_count", "account_name"] {
             assert!(render(&format!("{{{{ {no_date} | date }}}}"), "", "").is_err(), "{no_date}");
         }
+    }
+
+    #[test]
+    fn a_format_longer_than_any_day_needs_is_an_error() {
+        let written = |letters| render(&format!("{{{{ as_of | date(\"%d\" * {letters}) }}}}"), "", "");
+        assert_eq!(written(50).unwrap().subject, "01".repeat(50));
+        assert!(written(51).is_err());
     }
 
     #[test]
