@@ -7,6 +7,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use keynudge_core::messages::{Mode, Run};
+use keynudge_core::reckoning::{StartedRun, Summary};
 use serde_json::json;
 
 use super::follow::{self, End};
@@ -65,12 +66,21 @@ impl Start {
         let instant = self.as_of.unwrap_or_else(Utc::now).trunc_subsecs(0);
         let run = Run::at(instant, if self.dry_run { Mode::DryRun } else { Mode::Live });
         let last = deployment.last_runs(1).await?.first().map(|run| run.accounts);
-        self.announce(&aws, &deployment, &run, &parameters, last).await?;
+        let before = deployment.started(&run.run_id).await?;
+        self.announce(&aws, &deployment, &run, &parameters, last, before.as_ref());
         let interrupt =
             Interrupt::listen("Ended at once. The run goes on; `keynudge status` shows it.".to_owned())?;
         if !self.is_agreed(&interrupt).await? {
             return Ok(Outcome::Incomplete);
         }
+        // What it comes to is added to that, and must not be taken for it.
+        let before = match before {
+            Some(before) => {
+                let queued = deployment.queued().await?;
+                Some(deployment.summary(&run.run_id, Some(before.accounts), queued).await?)
+            }
+            None => None,
+        };
         tokio::select! {
             () = interrupt.asked() => {
                 terminal::remark("The run may have started: `keynudge status` shows it, if so.");
@@ -83,18 +93,19 @@ impl Start {
             terminal::remark("`keynudge status` shows how far it is.");
             return Ok(Outcome::Done);
         }
-        self.follow(&deployment, &run, &parameters, &interrupt).await
+        self.follow(&deployment, &run, before, &parameters, &interrupt).await
     }
 
     /// Says what is about to be done.
-    async fn announce(
+    fn announce(
         &self,
         aws: &Aws,
         deployment: &Deployment,
         run: &Run,
         parameters: &Parameters,
         last: Option<u64>,
-    ) -> Result<()> {
+        before: Option<&StartedRun>,
+    ) {
         let what = if self.dry_run { "A dry run" } else { "A live run" };
         terminal::remark(&format!(
             "{what} of the stack {:?} in {}, which judges keys as of {}:",
@@ -104,13 +115,12 @@ impl Start {
         ));
         terminal::remark(&format!("  accounts  {}", accounts(parameters, deployment.account(), last)));
         terminal::remark(&format!("  mails     {}", self.mails(parameters)));
-        if let Some(before) = deployment.started(&run.run_id).await? {
+        if let Some(before) = before {
             let ago = rough(Utc::now() - before.started_at);
             terminal::remark(&format!(
                 "This very run was started before, {ago} ago. It will be done again, and what it comes to is added to that."
             ));
         }
-        Ok(())
     }
 
     fn mails(&self, parameters: &Parameters) -> String {
@@ -151,6 +161,7 @@ impl Start {
         &self,
         deployment: &Deployment,
         run: &Run,
+        before: Option<Summary>,
         parameters: &Parameters,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
@@ -158,7 +169,7 @@ impl Start {
         // One at least: a run that is missing in the list of runs has not begun before it has left a record.
         let accounts = started.as_ref().map_or(1, |started| started.accounts);
         let patience = self.patience.to_std().unwrap_or(Duration::MAX);
-        let end = follow::follow(deployment, run, accounts, patience, interrupt).await;
+        let end = follow::follow(deployment, run, accounts, before, patience, interrupt).await;
         let end = end.context("following it; the run goes on, and `keynudge status` shows it")?;
         if end == End::Interrupted {
             terminal::remark("The run goes on: `keynudge status` shows it.");
