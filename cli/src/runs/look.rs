@@ -12,7 +12,7 @@ use keynudge_core::reckoning::{Queued, StartedRun, Summary};
 use serde::Serialize;
 
 use crate::aws::Aws;
-use crate::aws::runs::{Depth, table_failed};
+use crate::aws::runs::{Depth, NotInvoked, table_failed};
 use crate::dlq::queues::{Outputs, QueueName};
 
 /// What a stack has of what runs need.
@@ -144,7 +144,7 @@ impl Deployment {
     }
 
     /// Starts a run, and waits until its accounts are enqueued.
-    pub(crate) async fn start(&self, event: &impl Serialize) -> Result<()> {
+    pub(crate) async fn start(&self, event: &impl Serialize) -> Result<(), NotInvoked> {
         self.aws.invoke(&self.producer, event).await
     }
 }

@@ -14,6 +14,7 @@ use super::follow::{self, End};
 use super::look::{Deployment, Queue};
 use super::show::{self, instant, number};
 use crate::as_of::as_of;
+use crate::aws::runs::NotInvoked;
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::dlq::filter::age;
 use crate::interrupt::Interrupt;
@@ -143,18 +144,7 @@ impl Start {
 
     async fn start(&self, deployment: &Deployment, run: &Run) -> Result<()> {
         let event = json!({"as_of": instant(run.as_of), "mode": run.mode});
-        deployment.start(&event).await.map_err(|error| {
-            let is_ahead = error.to_string().contains("24 hours ahead");
-            let advice = if is_ahead {
-                "add --dry-run to see who will be mailed by then".to_owned()
-            } else {
-                format!(
-                    "`keynudge status` shows whether it runs, and the log of {} what it did",
-                    deployment.producer()
-                )
-            };
-            error.context(format!("the run {} was not started; {advice}", run.run_id))
-        })
+        deployment.start(&event).await.map_err(|error| not_started(error, run, deployment.producer()))
     }
 
     async fn follow(
@@ -199,6 +189,21 @@ impl Start {
             terminal::remark("There are dead letters: `keynudge dlq list` says why.");
         }
         Ok(Outcome::done_if(end == End::Over && reckoned.summary.failed() == 0))
+    }
+}
+
+/// What to do about a run of which nobody said that it was started.
+fn not_started(error: NotInvoked, run: &Run, producer: &str) -> anyhow::Error {
+    let id = &run.run_id;
+    match error {
+        NotInvoked::Refused(error) => error.context(format!("the run {id} was not started")),
+        // The producer looks at this before anything else.
+        NotInvoked::Unknown(error) if error.to_string().contains("24 hours ahead") => error.context(format!(
+            "the run {id} was not started; add --dry-run to see who will be mailed by then"
+        )),
+        NotInvoked::Unknown(error) => error.context(format!(
+            "the run {id} may have started: `keynudge status --run {id}` tells, and the log of {producer} what it did"
+        )),
     }
 }
 
@@ -275,6 +280,20 @@ mod tests {
             of(&[("Accounts", "organization"), ("ExcludeAccounts", "1")], Some(1_200)),
             "all of the organization, without 1 that are excluded; the last run was of 1,200"
         );
+    }
+
+    #[test]
+    fn only_a_run_that_was_refused_is_said_not_to_have_started() {
+        let run = Run::at("2026-03-01T06:00:00Z".parse().unwrap(), Mode::Live);
+        let said = |error| format!("{:#}", not_started(error, &run, "producer"));
+        let refused = said(NotInvoked::Refused(anyhow!("access denied")));
+        assert_eq!(refused, "the run 2026-03-01T06:00:00Z was not started: access denied");
+        let unknown = said(NotInvoked::Unknown(anyhow!("Task timed out")));
+        assert!(
+            unknown.contains("may have started: `keynudge status --run 2026-03-01T06:00:00Z` tells"),
+            "{unknown}"
+        );
+        assert!(unknown.ends_with(": Task timed out"), "{unknown}");
     }
 
     #[test]
