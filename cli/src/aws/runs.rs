@@ -1,10 +1,14 @@
 //! What a run is started by, what it left in the table, and what waits in the queues.
 
+use std::error::Error;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -33,6 +37,15 @@ impl Depth {
     pub(crate) fn all(self) -> u64 {
         self.visible + self.in_flight + self.delayed
     }
+}
+
+/// Why a function did not do what it was to do.
+#[derive(Debug)]
+pub(crate) enum NotInvoked {
+    /// It has not begun.
+    Refused(anyhow::Error),
+    /// It may have begun, and done some of it or all.
+    Unknown(anyhow::Error),
 }
 
 /// What Lambda says of a function that failed.
@@ -66,8 +79,8 @@ impl Aws {
     }
 
     /// Has the function do something, and waits until it is done. Once: a repetition would start it again while it is at it.
-    pub(crate) async fn invoke(&self, function: &str, event: &impl Serialize) -> Result<()> {
-        const ACTION: &str = "lambda:InvokeFunction";
+    pub(crate) async fn invoke(&self, function: &str, event: &impl Serialize) -> Result<(), NotInvoked> {
+        let event = serde_json::to_vec(event).context("writing the event").map_err(NotInvoked::Refused)?;
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(START_TIMEOUT)
             .operation_timeout(START_TIMEOUT)
@@ -80,23 +93,38 @@ impl Aws {
             .invoke()
             .function_name(function)
             .invocation_type(InvocationType::RequestResponse)
-            .payload(Blob::new(serde_json::to_vec(event).context("writing the event")?))
+            .payload(Blob::new(event))
             .send()
             .await;
-        let answer = answer.map_err(|error| {
-            // Refused, it has not begun.
-            let is_refused = matches!(error, aws_sdk_sqs::error::SdkError::ServiceError(_));
-            let error = failed(ACTION, function, error);
-            if is_refused { error } else { error.context("whether the run was started is not known") }
-        })?;
+        let answer = answer.map_err(|error| not_invoked(function, error))?;
         if answer.function_error.is_some() {
             let payload = answer.payload.unwrap_or_else(|| Blob::new([]));
-            match serde_json::from_slice::<FunctionError>(payload.as_ref()) {
-                Ok(error) => bail!(error.error_message),
-                Err(_) => bail!("the function {function} failed, and its log says why"),
-            }
+            let error = match serde_json::from_slice::<FunctionError>(payload.as_ref()) {
+                Ok(error) => anyhow!(error.error_message),
+                Err(_) => anyhow!("the function {function} failed, and its log says why"),
+            };
+            return Err(NotInvoked::Unknown(error));
         }
         Ok(())
+    }
+}
+
+/// Whether a function has begun that gave no answer. An error of Lambda's own, of which there are some with status 5xx, may
+/// come after that.
+fn not_invoked<E>(function: &str, error: SdkError<E, HttpResponse>) -> NotInvoked
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let is_refused = match &error {
+        SdkError::ServiceError(answer) => answer.raw().status().is_client_error(),
+        SdkError::ConstructionFailure(_) => true,
+        _ => false,
+    };
+    let error = failed("lambda:InvokeFunction", function, error);
+    if is_refused || error.chain().any(<dyn Error>::is::<CredentialsError>) {
+        NotInvoked::Refused(error)
+    } else {
+        NotInvoked::Unknown(error)
     }
 }
 
@@ -104,4 +132,31 @@ impl Aws {
 pub(crate) fn table_failed(error: &CallFailed, table: &str) -> anyhow::Error {
     let why = error.source.as_ref().map_or_else(String::new, ToString::to_string);
     refused(error.call, &format!("the table {table}"), &error.code, &why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_lambda::operation::invoke::InvokeError;
+    use aws_sdk_lambda::primitives::SdkBody;
+
+    #[test]
+    fn what_was_not_refused_may_have_begun() {
+        let answered = |status: u16| {
+            let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            SdkError::service_error(InvokeError::unhandled("because"), answer)
+        };
+        for (error, is_refused) in [
+            (answered(403), true),
+            (answered(429), true),
+            (answered(500), false),
+            (answered(502), false),
+            (SdkError::timeout_error("no answer"), false),
+            (SdkError::construction_failure("no endpoint"), true),
+        ] {
+            let shown = format!("{error:?}");
+            let refused = matches!(not_invoked("producer", error), NotInvoked::Refused(_));
+            assert_eq!(refused, is_refused, "{shown}");
+        }
+    }
 }

@@ -39,17 +39,19 @@ pub(crate) enum End {
     Interrupted,
 }
 
-/// Looks at the run until it is over, nothing moves for as long as `patience`, or the user interrupts.
+/// Looks at the run until it is over, nothing moves for as long as `patience`, or the user interrupts. `before` is what the run
+/// had come to when it was started again.
 pub(crate) async fn follow(
     deployment: &Deployment,
     run: &Run,
     accounts: u64,
+    before: Option<Summary>,
     patience: Duration,
     interrupt: &Interrupt,
 ) -> Result<End> {
     let mut view = View::new();
     let following = async {
-        let mut course = Course { patience, last: None };
+        let mut course = Course { patience, before, last: None };
         let mut failed = 0;
         loop {
             let began = Instant::now();
@@ -85,6 +87,8 @@ async fn look(deployment: &Deployment, run: &Run, accounts: u64) -> Result<(Queu
 /// What was seen of a run.
 struct Course {
     patience: Duration,
+    /// What the run had come to when it was started again.
+    before: Option<Summary>,
     /// The last look that showed something new, and when.
     last: Option<(Instant, Queued, Summary)>,
 }
@@ -94,7 +98,8 @@ impl Course {
     ///
     /// SQS's counts are of no use by themselves, since they lag, and not even if they are right: other runs may wait there. So
     /// the records decide. If they have everything, and nothing was ever delivered twice, nothing can be missing; if something
-    /// was, one user counted twice may hide one who waits, and only time tells.
+    /// was, one user counted twice may hide one who waits, and only time tells. As it does of a run that is done again: its
+    /// records had everything before it began, and while something is queued, that may be all of it.
     fn end(&mut self, summary: &Summary, queued: Queued, now: Instant) -> Option<End> {
         let since = match &self.last {
             Some((since, last_queued, last)) if last == summary && *last_queued == queued => *since,
@@ -105,9 +110,12 @@ impl Course {
         };
         let unchanged = now - since;
         let (is_empty, settled) = (queued == Queued::default(), unchanged >= SETTLED_AFTER);
+        let is_exact = self.before.is_none() && summary.redelivered == 0;
+        let may_not_have_begun = self.before.as_ref() == Some(summary) && !is_empty;
         match summary.waiting() {
-            0 if settled || (is_empty && summary.redelivered == 0) => Some(End::Over),
-            0 => None,
+            0 if is_empty && is_exact => Some(End::Over),
+            0 if settled && !may_not_have_begun => Some(End::Over),
+            0 if !may_not_have_begun => None,
             _ if is_empty && settled => Some(End::Missing),
             _ if unchanged >= self.patience => Some(End::Standstill),
             _ => None,
@@ -202,7 +210,12 @@ mod tests {
 
     /// How the run ends that looks like this, second by second, and then always like its last look; and in which second.
     fn end(looks: &[(Summary, Queued)]) -> (End, usize) {
-        let mut course = Course { patience: Duration::from_mins(10), last: None };
+        end_after(None, looks)
+    }
+
+    /// The same of a run that had come to `before` when it was started again.
+    fn end_after(before: Option<Summary>, looks: &[(Summary, Queued)]) -> (End, usize) {
+        let mut course = Course { patience: Duration::from_mins(10), before, last: None };
         let begin = Instant::now();
         let last = looks.last().unwrap();
         let looks = looks.iter().chain(std::iter::repeat(last)).enumerate();
@@ -231,6 +244,16 @@ mod tests {
         assert_eq!(end(&[(summary(10, 1), NOTHING)]), (End::Over, 75));
         let hidden = [(summary(10, 1), NOTHING), (summary(11, 1), NOTHING)];
         assert_eq!(end(&hidden), (End::Over, 76), "one that waited shows, and is waited for");
+    }
+
+    #[test]
+    fn a_run_that_is_done_again_is_not_over_before_it_has_begun() {
+        let again = |looks: &[(Summary, Queued)]| end_after(Some(summary(10, 0)), looks);
+        let begins = [(summary(10, 0), NOTHING), (summary(9, 0), NOTHING), (summary(10, 0), NOTHING)];
+        assert_eq!(again(&begins), (End::Over, 77), "the counts of the queues lag");
+        assert_eq!(again(&[(summary(11, 0), ONE_USER)]), (End::Over, 75));
+        assert_eq!(again(&[(summary(10, 0), NOTHING)]), (End::Over, 75), "there was nobody to check");
+        assert_eq!(again(&[(summary(10, 0), ONE_USER)]), (End::Standstill, 600), "it may wait as a whole");
     }
 
     #[test]

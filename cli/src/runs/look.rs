@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::oldest::Ages;
 use crate::aws::Aws;
 use crate::aws::oldest::Datapoint;
-use crate::aws::runs::{Depth, table_failed};
+use crate::aws::runs::{Depth, NotInvoked, table_failed};
 use crate::dlq::queues::{Outputs, QueueName, last_part};
 
 /// What a stack has of what runs need.
@@ -177,7 +177,7 @@ impl Deployment {
     }
 
     /// Starts a run, and waits until its accounts are enqueued.
-    pub(crate) async fn start(&self, event: &impl Serialize) -> Result<()> {
+    pub(crate) async fn start(&self, event: &impl Serialize) -> Result<(), NotInvoked> {
         self.aws.invoke(&self.producer, event).await
     }
 }

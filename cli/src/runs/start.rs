@@ -7,12 +7,14 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use keynudge_core::messages::{Mode, Run};
+use keynudge_core::reckoning::{StartedRun, Summary};
 use serde_json::json;
 
 use super::follow::{self, End};
 use super::look::{Deployment, Queue};
 use super::show::{self, instant, number};
 use crate::as_of::as_of;
+use crate::aws::runs::NotInvoked;
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::dlq::filter::age;
 use crate::interrupt::Interrupt;
@@ -65,12 +67,21 @@ impl Start {
         let instant = self.as_of.unwrap_or_else(Utc::now).trunc_subsecs(0);
         let run = Run::at(instant, if self.dry_run { Mode::DryRun } else { Mode::Live });
         let last = deployment.last_runs(1).await?.first().map(|run| run.accounts);
-        self.announce(&aws, &deployment, &run, &parameters, last).await?;
+        let before = deployment.started(&run.run_id).await?;
+        self.announce(&aws, &deployment, &run, &parameters, last, before.as_ref());
         let interrupt =
             Interrupt::listen("Ended at once. The run goes on; `keynudge status` shows it.".to_owned())?;
         if !self.is_agreed(&interrupt).await? {
             return Ok(Outcome::Incomplete);
         }
+        // What it comes to is added to that, and must not be taken for it.
+        let before = match before {
+            Some(before) => {
+                let queued = deployment.queued().await?;
+                Some(deployment.summary(&run.run_id, Some(before.accounts), queued).await?)
+            }
+            None => None,
+        };
         tokio::select! {
             () = interrupt.asked() => {
                 terminal::remark("The run may have started: `keynudge status` shows it, if so.");
@@ -83,18 +94,19 @@ impl Start {
             terminal::remark("`keynudge status` shows how far it is.");
             return Ok(Outcome::Done);
         }
-        self.follow(&deployment, &run, &parameters, &interrupt).await
+        self.follow(&deployment, &run, before, &parameters, &interrupt).await
     }
 
     /// Says what is about to be done.
-    async fn announce(
+    fn announce(
         &self,
         aws: &Aws,
         deployment: &Deployment,
         run: &Run,
         parameters: &Parameters,
         last: Option<u64>,
-    ) -> Result<()> {
+        before: Option<&StartedRun>,
+    ) {
         let what = if self.dry_run { "A dry run" } else { "A live run" };
         terminal::remark(&format!(
             "{what} of the stack {:?} in {}, which judges keys as of {}:",
@@ -104,13 +116,12 @@ impl Start {
         ));
         terminal::remark(&format!("  accounts  {}", accounts(parameters, deployment.account(), last)));
         terminal::remark(&format!("  mails     {}", self.mails(parameters)));
-        if let Some(before) = deployment.started(&run.run_id).await? {
+        if let Some(before) = before {
             let ago = rough(Utc::now() - before.started_at);
             terminal::remark(&format!(
                 "This very run was started before, {ago} ago. It will be done again, and what it comes to is added to that."
             ));
         }
-        Ok(())
     }
 
     fn mails(&self, parameters: &Parameters) -> String {
@@ -133,24 +144,14 @@ impl Start {
 
     async fn start(&self, deployment: &Deployment, run: &Run) -> Result<()> {
         let event = json!({"as_of": instant(run.as_of), "mode": run.mode});
-        deployment.start(&event).await.map_err(|error| {
-            let is_ahead = error.to_string().contains("24 hours ahead");
-            let advice = if is_ahead {
-                "add --dry-run to see who will be mailed by then".to_owned()
-            } else {
-                format!(
-                    "`keynudge status` shows whether it runs, and the log of {} what it did",
-                    deployment.producer()
-                )
-            };
-            error.context(format!("the run {} was not started; {advice}", run.run_id))
-        })
+        deployment.start(&event).await.map_err(|error| not_started(error, run, deployment.producer()))
     }
 
     async fn follow(
         &self,
         deployment: &Deployment,
         run: &Run,
+        before: Option<Summary>,
         parameters: &Parameters,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
@@ -158,7 +159,7 @@ impl Start {
         // One at least: a run that is missing in the list of runs has not begun before it has left a record.
         let accounts = started.as_ref().map_or(1, |started| started.accounts);
         let patience = self.patience.to_std().unwrap_or(Duration::MAX);
-        let end = follow::follow(deployment, run, accounts, patience, interrupt).await;
+        let end = follow::follow(deployment, run, accounts, before, patience, interrupt).await;
         let end = end.context("following it; the run goes on, and `keynudge status` shows it")?;
         if end == End::Interrupted {
             terminal::remark("The run goes on: `keynudge status` shows it.");
@@ -188,6 +189,21 @@ impl Start {
             terminal::remark("There are dead letters: `keynudge dlq list` says why.");
         }
         Ok(Outcome::done_if(end == End::Over && reckoned.summary.failed() == 0))
+    }
+}
+
+/// What to do about a run of which nobody said that it was started.
+fn not_started(error: NotInvoked, run: &Run, producer: &str) -> anyhow::Error {
+    let id = &run.run_id;
+    match error {
+        NotInvoked::Refused(error) => error.context(format!("the run {id} was not started")),
+        // The producer looks at this before anything else.
+        NotInvoked::Unknown(error) if error.to_string().contains("24 hours ahead") => error.context(format!(
+            "the run {id} was not started; add --dry-run to see who will be mailed by then"
+        )),
+        NotInvoked::Unknown(error) => error.context(format!(
+            "the run {id} may have started: `keynudge status --run {id}` tells, and the log of {producer} what it did"
+        )),
     }
 }
 
@@ -264,6 +280,20 @@ mod tests {
             of(&[("Accounts", "organization"), ("ExcludeAccounts", "1")], Some(1_200)),
             "all of the organization, without 1 that are excluded; the last run was of 1,200"
         );
+    }
+
+    #[test]
+    fn only_a_run_that_was_refused_is_said_not_to_have_started() {
+        let run = Run::at("2026-03-01T06:00:00Z".parse().unwrap(), Mode::Live);
+        let said = |error| format!("{:#}", not_started(error, &run, "producer"));
+        let refused = said(NotInvoked::Refused(anyhow!("access denied")));
+        assert_eq!(refused, "the run 2026-03-01T06:00:00Z was not started: access denied");
+        let unknown = said(NotInvoked::Unknown(anyhow!("Task timed out")));
+        assert!(
+            unknown.contains("may have started: `keynudge status --run 2026-03-01T06:00:00Z` tells"),
+            "{unknown}"
+        );
+        assert!(unknown.ends_with(": Task timed out"), "{unknown}");
     }
 
     #[test]

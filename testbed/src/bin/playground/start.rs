@@ -81,7 +81,7 @@ AWS is on this machine now: account {account}, with {} IAM users. SES knows the 
 {}. Keynudge is not deployed yet. In another terminal, in this folder:
 
   . {environment}
-  keynudge scan
+  keynudge scan --default-domain corp.example --allowed-domains corp.example
   cargo playground deploy
   keynudge run
 
