@@ -39,6 +39,7 @@ struct Page<'a> {
     account_id: &'a str,
     as_of: String,
     alert_after_days: u32,
+    contact_tag_option: String,
     incomplete: Option<ShownIncomplete<'a>>,
     figures: Vec<Figure>,
     chart: AgeChart,
@@ -59,6 +60,8 @@ struct ShownIncomplete<'a> {
     reason: &'a str,
     not_checked: String,
     listed: String,
+    /// What there is to say where the list of users ended early.
+    list_cut_short: Option<String>,
 }
 
 /// Owners whose oldest keys are about as old.
@@ -135,6 +138,8 @@ impl<'a> Page<'a> {
             account_id: report.account_id.as_str(),
             as_of: report.as_of.format("%-d %B %Y, %H:%M UTC").to_string(),
             alert_after_days: report.alert_after_days,
+            // Quoted for a shell: a tag's key may hold blanks.
+            contact_tag_option: format!("\"Key={},Value=OWNER@EXAMPLE.COM\"", report.contact_tag),
             incomplete: ShownIncomplete::of(report),
             figures: figures(report, unused.len()),
             chart: AgeChart::new(&report.ages, report.alert_after_days),
@@ -161,8 +166,14 @@ impl<'a> ShownIncomplete<'a> {
             reason,
             not_checked: grouped(report.users.not_checked),
             listed: grouped(report.users.listed),
+            list_cut_short: (!report.listed_whole).then(|| list_cut_short(report.users_beyond_the_list())),
         })
     }
+}
+
+fn list_cut_short(users_in_account: Option<usize>) -> String {
+    let all = users_in_account.map(|users| format!(" of {} users", grouped(users))).unwrap_or_default();
+    format!("The list{all} could not be read to its end.")
 }
 
 impl<Row> Folded<Row> {
