@@ -303,7 +303,7 @@ async fn the_mail_about_a_real_user_says_what_iam_says() {
             "Subject: 1 AWS access key of jane in account {} (payments) is older than 90 days\n",
             world.aws.account()
         ),
-        "    Created:      1 November 2025, 119 days ago\n",
+        "    Created:      1 November 2025, 120 days ago\n",
         "    Last used:    1 February 2026, s3 in eu-west-1\n",
         "    Description:  my \\u{202e}laptop\n",
         "a tag of the IAM user\njane names your address.\n",
@@ -317,12 +317,12 @@ async fn a_user_without_a_stale_key_gets_no_mail_and_is_told_until_when() {
     let world = World::new(vec![jane(&[CONTACT])]).await;
     let output = world.preview(&["jane", "--as-of", "2026-01-20"]);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
-    let said = "No mail: jane has no stale key. The oldest, AKIAIOSFODNN7EXAMPLE, is 79 days old, and stale from \
-                2026-01-31 on, at 90 days. --as-of 2026-01-31 shows the mail of that day.\n";
+    let said = "No mail: jane has no stale key. The oldest, AKIAIOSFODNN7EXAMPLE, is 80 days old, and stale from \
+                2026-01-30 on, at 90 days. --as-of 2026-01-30 shows the mail of that day.\n";
     assert_eq!(stderr(&output), said);
-    assert_eq!(world.preview(&["jane", "--as-of", "2026-01-31"]).status.code(), Some(0));
-    assert_eq!(world.preview(&["jane", "--as-of", "2026-01-30"]).status.code(), Some(1));
-    assert_eq!(world.preview(&["jane", "--as-of", "2026-01-20", "--days", "79"]).status.code(), Some(0));
+    assert_eq!(world.preview(&["jane", "--as-of", "2026-01-30"]).status.code(), Some(0));
+    assert_eq!(world.preview(&["jane", "--as-of", "2026-01-29"]).status.code(), Some(1));
+    assert_eq!(world.preview(&["jane", "--as-of", "2026-01-20", "--days", "80"]).status.code(), Some(0));
 
     let output = world.preview(&["joe"]);
     assert_eq!(output.status.code(), Some(1));

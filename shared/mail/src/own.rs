@@ -376,10 +376,10 @@ mod tests {
 
     #[test]
     fn work_that_does_not_end_is_not_waited_for() {
-        let (hold, held) = mpsc::channel::<()>();
+        let (sender, held) = mpsc::channel::<()>();
         let endless = within(Duration::ZERO, move || held.recv().is_ok());
         assert_eq!(endless.unwrap_err(), "trying the templates out takes longer than 0 s");
-        drop(hold);
+        drop(sender);
         assert_eq!(within(PATIENCE, || 1), Ok(1));
     }
 
