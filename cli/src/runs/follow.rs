@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use keynudge_core::messages::Run;
-use keynudge_core::reckoning::{Queued, Summary};
+use keynudge_core::reckoning::{Queued, SETTLED_AFTER, Summary};
 use tokio::time::{Instant, sleep};
 
 use super::look::Deployment;
@@ -16,12 +16,10 @@ use crate::terminal;
 /// How often to look; and how long to look away, in times of how long a look took: the records of 10,000 accounts are 10 MB.
 const INTERVAL: Duration = Duration::from_secs(1);
 const REST_PER_LOOK: u32 = 10;
+const REST_MAX: Duration = Duration::from_secs(30);
 
 /// How often to say how far the run is, where stderr is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long SQS's counts may lag behind, and then some.
-const SETTLED_AFTER: Duration = Duration::from_secs(75);
 
 /// So many looks in a row may fail.
 const FAILED_LOOKS_MAX: u32 = 5;
@@ -62,12 +60,16 @@ pub(crate) async fn follow(
                     if let Some(end) = course.end(&summary, queued, Instant::now()) {
                         return Ok(end);
                     }
+                    sleep((began.elapsed() * REST_PER_LOOK).clamp(INTERVAL, REST_MAX)).await;
                 }
                 Err(error) if failed == FAILED_LOOKS_MAX => return Err(error),
                 // A moment without network is no reason to look away from a run of hours.
-                Err(_) => failed += 1,
+                Err(_) => {
+                    failed += 1;
+                    view.say("no answer, trying again".to_owned());
+                    sleep(INTERVAL).await;
+                }
             }
-            sleep(INTERVAL.max(began.elapsed() * REST_PER_LOOK)).await;
         }
     };
     let end = tokio::select! {
@@ -81,7 +83,7 @@ pub(crate) async fn follow(
 /// Queues before records: what has left its queue is counted.
 async fn look(deployment: &Deployment, run: &Run, accounts: u64) -> Result<(Queued, Summary)> {
     let queued = deployment.queued().await?;
-    Ok((queued, deployment.summary(&run.run_id, Some(accounts), queued).await?))
+    Ok((queued, deployment.summary(&run.run_id, Some(accounts), Some(queued)).await?))
 }
 
 /// What was seen of a run.
@@ -146,7 +148,11 @@ impl View {
         if summary.checks.checked != self.checked.0 {
             self.checked = (summary.checks.checked, now);
         }
-        let line = progress(summary, self.checked.1 - self.began);
+        self.say(progress(summary, self.checked.1 - self.began));
+    }
+
+    fn say(&mut self, line: String) {
+        let now = Instant::now();
         if !self.bar.is_hidden() {
             self.bar.set_message(line);
             self.bar.tick();

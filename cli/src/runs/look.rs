@@ -1,6 +1,7 @@
 //! A look at a deployment: what its queues hold, and what its runs came to.
 
 use std::collections::BTreeMap;
+use std::sync::Once;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ use crate::aws::Aws;
 use crate::aws::oldest::Datapoint;
 use crate::aws::runs::{Depth, NotInvoked, table_failed};
 use crate::dlq::queues::{Outputs, QueueName, last_part};
+use crate::terminal;
 
 /// What a stack has of what runs need.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Deployment {
     log: LedgerTable,
     producer: String,
     outputs: Outputs,
+    /// Said once, however often it is looked.
+    said_unreadable: Once,
 }
 
 /// A queue, with its dead letters. The last two have nothing but those.
@@ -65,7 +69,7 @@ impl Deployment {
         };
         let table = output("LedgerTableName")?;
         let (log, producer) = (aws.ledger(&table), output("ProducerFunctionName")?);
-        Ok(Self { aws: aws.clone(), table, log, producer, outputs })
+        Ok(Self { aws: aws.clone(), table, log, producer, outputs, said_unreadable: Once::new() })
     }
 
     /// The function that starts runs.
@@ -80,7 +84,17 @@ impl Deployment {
 
     /// The last runs, the newest first.
     pub(crate) async fn last_runs(&self, limit: usize) -> Result<Vec<StartedRun>> {
-        self.log.last_runs(limit).await.map_err(|error| table_failed(&error, &self.table))
+        let list = self.log.last_runs(limit).await.map_err(|error| table_failed(&error, &self.table))?;
+        if list.unreadable > 0 {
+            self.said_unreadable.call_once(|| {
+                let n = list.unreadable;
+                terminal::remark(&format!(
+                    "In the table {}, {n} in the list of runs cannot be read, and are left out.",
+                    self.table
+                ));
+            });
+        }
+        Ok(list.runs)
     }
 
     /// The run of this id, if it is in the list of runs.
@@ -92,6 +106,7 @@ impl Deployment {
     /// What a run came to.
     pub(crate) async fn reckon(&self, started: StartedRun, queued: Queued) -> Result<Reckoned> {
         let StartedRun { run: Run { run_id, as_of, mode, .. }, started_at, accounts } = started;
+        let queued = queued.settled(started_at, Utc::now());
         let summary = self.summary(&run_id, Some(accounts), queued).await?;
         let (mode, as_of, started_at) = (Some(mode), Some(as_of), Some(started_at));
         Ok(Reckoned { run_id, mode, as_of, started_at, summary })
@@ -99,7 +114,7 @@ impl Deployment {
 
     /// What a run came to that is missing in the list of runs, if it left anything.
     pub(crate) async fn reckon_unlisted(&self, run_id: RunId, queued: Queued) -> Result<Option<Reckoned>> {
-        let summary = self.summary(&run_id, None, queued).await?;
+        let summary = self.summary(&run_id, None, Some(queued)).await?;
         let reckoned = Reckoned { run_id, mode: None, as_of: None, started_at: None, summary };
         Ok((reckoned.summary.accounts.total > 0).then_some(reckoned))
     }
@@ -109,10 +124,10 @@ impl Deployment {
         &self,
         run_id: &RunId,
         accounts: Option<u64>,
-        queued: Queued,
+        queued: Option<Queued>,
     ) -> Result<Summary> {
         let records = self.log.records(run_id).await.map_err(|error| table_failed(&error, &self.table))?;
-        Ok(Summary::of(accounts, &records, Some(queued)))
+        Ok(Summary::of(accounts, &records, queued))
     }
 
     /// What the queues hold that runs work through. In the order of messages, so that none slips past, and to be asked before

@@ -23,13 +23,14 @@ use crate::{Cli, Outcome};
 
 /// Start a run now, and follow it
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_help = "Examples:
   keynudge run --dry-run                      # everything but the mails
   keynudge run                                # shows what it is about to do, asks, and mails owners
   keynudge run --dry-run --as-of 2027-01-01   # who will be stale by then?
   keynudge run --yes --no-follow              # for scripts
 
-Exit codes: 0 all is done, and nothing was given up; 1 otherwise, and where the run was left before its end; 2 wrong \
+Exit codes: 0 all is done, nothing was given up, and no account denied the role; 1 otherwise, and where the run was left before its end; 2 wrong \
                   usage.")]
 pub(crate) struct Start {
     /// Judge ages at this day's end (UTC), as 2026-12-31, or at an instant, as 2026-12-31T06:00:00Z [default: now]
@@ -38,6 +39,9 @@ pub(crate) struct Start {
     /// Mail nobody: count who would be mailed
     #[arg(long)]
     dry_run: bool,
+    /// Mail owners although the stack's own runs are dry runs
+    #[arg(long, conflicts_with = "dry_run")]
+    live: bool,
     /// Do not wait until it is over
     #[arg(long)]
     no_follow: bool,
@@ -63,6 +67,13 @@ impl Start {
         }
         let deployment = Deployment::find(&aws).await?;
         let parameters = aws.parameters().await?;
+        if !self.dry_run && !self.live && is_for_dry_runs(&parameters) {
+            bail!(
+                "the stack {:?} has Mode=dry_run, so this would be the one run that mails owners: add --dry-run, or --live to mail \
+                 them all the same",
+                aws.stack()
+            );
+        }
         // To the second, as the run's id has it: two runs would be one record otherwise.
         let instant = self.as_of.unwrap_or_else(Utc::now).trunc_subsecs(0);
         let run = Run::at(instant, if self.dry_run { Mode::DryRun } else { Mode::Live });
@@ -78,7 +89,7 @@ impl Start {
         let before = match before {
             Some(before) => {
                 let queued = deployment.queued().await?;
-                Some(deployment.summary(&run.run_id, Some(before.accounts), queued).await?)
+                Some(deployment.summary(&run.run_id, Some(before.accounts), Some(queued)).await?)
             }
             None => None,
         };
@@ -116,6 +127,9 @@ impl Start {
         ));
         terminal::remark(&format!("  accounts  {}", accounts(parameters, deployment.account(), last)));
         terminal::remark(&format!("  mails     {}", self.mails(parameters)));
+        if !self.dry_run && is_for_dry_runs(parameters) {
+            terminal::remark("The stack has Mode=dry_run. This run mails all the same, as --live says.");
+        }
         if let Some(before) = before {
             let ago = rough(Utc::now() - before.started_at);
             terminal::remark(&format!(
@@ -178,7 +192,7 @@ impl Start {
         };
         terminal::print(&show::detail(&reckoned, Utc::now()))?;
         if end == End::Standstill {
-            terminal::remark(&standstill(self.patience, run, parameters, Utc::now()));
+            terminal::remark(&standstill(self.patience, parameters, Utc::now()));
         }
         if reckoned.summary.failed() > 0 {
             terminal::remark(&format!(
@@ -188,7 +202,9 @@ impl Start {
         } else if end == End::Missing && Queue::dead_letters(&deployment.queues().await?) > 0 {
             terminal::remark("There are dead letters: `keynudge dlq list` says why.");
         }
-        Ok(Outcome::done_if(end == End::Over && reckoned.summary.failed() == 0))
+        let Summary { accounts, checks, .. } = &reckoned.summary;
+        let left_out = reckoned.summary.failed() + accounts.denied + checks.denied;
+        Ok(Outcome::done_if(end == End::Over && left_out == 0))
     }
 }
 
@@ -228,10 +244,10 @@ fn accounts(parameters: &Parameters, own: Option<&str>, last: Option<u64>) -> St
 }
 
 /// What to expect of a run in which nothing moves.
-fn standstill(patience: TimeDelta, run: &Run, parameters: &Parameters, now: DateTime<Utc>) -> String {
+fn standstill(patience: TimeDelta, parameters: &Parameters, now: DateTime<Utc>) -> String {
     let until = |name: &str| {
         let minutes = parameter(parameters, name)?.parse().ok()?;
-        Some(instant(now.max(run.as_of) + TimeDelta::try_minutes(minutes)?))
+        Some(instant(now + TimeDelta::try_minutes(minutes)?))
     };
     let until = match (until("GiveUpAfterMinutes"), until("GiveUpFindingsAfterMinutes")) {
         (Some(users), Some(owners)) => {
@@ -244,6 +260,11 @@ fn standstill(patience: TimeDelta, run: &Run, parameters: &Parameters, now: Date
          tells later what came of it.",
         rough(patience)
     )
+}
+
+/// Whether the runs that the stack starts by itself mail nobody.
+fn is_for_dry_runs(parameters: &Parameters) -> bool {
+    parameter(parameters, "Mode") == Some("dry_run")
 }
 
 /// A parameter that is set.
@@ -262,8 +283,8 @@ mod tests {
     #[test]
     fn it_says_whom_a_run_mails() {
         let mails = |dry_run, pilot: &str| {
-            let start =
-                Start { as_of: None, dry_run, no_follow: false, yes: false, patience: TimeDelta::zero() };
+            let (as_of, patience) = (None, TimeDelta::zero());
+            let start = Start { as_of, dry_run, live: false, no_follow: false, yes: false, patience };
             start.mails(&parameters(&[("RedirectAllTo", pilot)]))
         };
         assert_eq!(mails(false, ""), "to the owners of stale keys who are due");
@@ -299,10 +320,9 @@ mod tests {
     #[test]
     fn a_standstill_says_until_when_it_is_tried() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-        let run = Run::at(at("2026-03-01T06:00:00Z"), Mode::Live);
         let parameters =
             parameters(&[("GiveUpAfterMinutes", "1440"), ("GiveUpFindingsAfterMinutes", "5760")]);
-        let said = standstill(TimeDelta::minutes(10), &run, &parameters, at("2026-03-01T06:20:00Z"));
+        let said = standstill(TimeDelta::minutes(10), &parameters, at("2026-03-01T06:20:00Z"));
         assert!(said.starts_with("Nothing has moved for 10 min."), "{said}");
         assert!(said.contains("until 2026-03-02T06:20:00Z") && said.contains("until 2026-03-05T06:20:00Z"));
     }

@@ -153,10 +153,10 @@ async fn a_run_in_which_nothing_moves_is_left() {
     let stack = Stack::deploy(&Population::typical(&Setting::default(), 20, 5, 4)).await;
     let checked = stack.totals().checked;
     stack.deployment.set_fed(Function::Worker, false).await.unwrap();
-    let output = stack.keynudge(&["run", "--dry-run", "--patience", "5s"]);
+    let output = stack.keynudge(&["run", "--dry-run", "--patience", "30s"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("Nothing has moved for 5 s. What waits is tried again"),
+        stderr(&output).contains("Nothing has moved for 30 s. What waits is tried again"),
         "{}",
         stderr(&output)
     );
@@ -224,6 +224,22 @@ async fn nobody_is_mailed_by_a_run_that_nobody_agreed_to() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("only dry runs can be started there"), "{}", stderr(&output));
     assert_eq!(stack.status()["runs"], json!([]));
+}
+
+#[tokio::test]
+async fn a_stack_of_dry_runs_mails_nobody_by_accident() {
+    let parameters = Parameters::unpaced().with("Mode", "dry_run");
+    let population = Population::typical(&Setting::default(), 20, 5, 10);
+    let stack = Stack::deploy_with(&population, &parameters).await;
+    let output = stack.keynudge(&["run", "--yes"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("has Mode=dry_run"), "{}", stderr(&output));
+    assert_eq!(stack.status()["runs"], json!([]));
+
+    let output = stack.keynudge(&["run", "--yes", "--live"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("This run mails all the same"), "{}", stderr(&output));
+    stack.assert_expected_mails().await;
 }
 
 #[tokio::test]
@@ -321,9 +337,13 @@ struct Stack {
 impl Stack {
     /// Deploys into an account of its own of the emulator that the tests share.
     async fn deploy(population: &Population) -> Self {
+        Self::deploy_with(population, &Parameters::unpaced()).await
+    }
+
+    async fn deploy_with(population: &Population, parameters: &Parameters) -> Self {
         static CLOUD: OnceCell<Cloud> = OnceCell::const_new();
         let start = async || Cloud::start(&simulated_iam::Options::default()).await;
-        Self::deploy_to(CLOUD.get_or_init(start).await, population, &Parameters::unpaced()).await
+        Self::deploy_to(CLOUD.get_or_init(start).await, population, parameters).await
     }
 
     async fn deploy_to(cloud: &Cloud, population: &Population, parameters: &Parameters) -> Self {

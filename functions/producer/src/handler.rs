@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use keynudge_aws::credential_report::{self, NoReport};
 use keynudge_core::audience::{SkipReason, UserFilter};
 use keynudge_core::credential_report::CredentialReport;
@@ -293,10 +293,14 @@ async fn name(iam: &impl AccountAliases, scan: &ScanAccount) -> Option<AccountNa
 impl Schedule {
     /// The instant at which the run judges keys.
     fn instant(&self, clock: Clock) -> Result<DateTime<Utc>, InvalidMessage> {
-        match self.as_of.as_deref() {
-            None | Some(SCHEDULED_TIME) => Ok(clock()),
-            Some(as_of) => as_of.parse().map_err(|_| InvalidMessage::Invalid("as_of".to_owned())),
-        }
+        let as_of = match self.as_of.as_deref() {
+            None | Some(SCHEDULED_TIME) => return Ok(clock()),
+            Some(as_of) => as_of.parse::<DateTime<Utc>>().ok(),
+        };
+        // Years of more digits are written in another way, and the run could not be read in the list of runs.
+        as_of
+            .filter(|as_of| (1970..=9999).contains(&as_of.year()))
+            .ok_or_else(|| InvalidMessage::Invalid("as_of".to_owned()))
     }
 }
 
@@ -475,6 +479,8 @@ mod tests {
             (json!({}), "missing field `mode`"),
             (json!({"as_of": NOW, "mode": "alive"}), "unknown variant `alive`, expected `live` or `dry_run`"),
             (json!({"as_of": "soon", "mode": "live"}), "as_of is invalid"),
+            (json!({"as_of": "+12026-03-01T06:00:00Z", "mode": "dry_run"}), "as_of is invalid"),
+            (json!({"as_of": "1969-12-31T23:59:59Z", "mode": "dry_run"}), "as_of is invalid"),
             (
                 json!({"as_of": ahead, "mode": "live"}),
                 "as_of is more than 24 hours ahead, which only a dry run may ask for",

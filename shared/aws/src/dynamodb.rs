@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,7 +23,7 @@ use keynudge_core::ids::{AccountId, RunId};
 use keynudge_core::ledger::Entry;
 use keynudge_core::messages::{Mode, Run, Version};
 use keynudge_core::ports::{Book, Counts, Ledger, LedgerReader, Owner, RunLog, RunRecords, WriteFailed};
-use keynudge_core::reckoning::{AccountRecord, StartedRun};
+use keynudge_core::reckoning::{AccountRecord, RunList, StartedRun};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{from_item, to_item};
 
@@ -110,7 +112,8 @@ impl RunRecords for LedgerTable {
         self.update(record_key(run, account_id), &About::run(run), counts, &Counts::new()).await
     }
 
-    /// The client repeats a call whose answer was lost, so that counts are too high rather than too low.
+    /// Once: repeated after a lost answer, it would count everything twice, and no redelivery would show it. Counts that are
+    /// not known to be recorded are counted themselves, by whoever asks for this.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
         self.update(record_key(run, account_id), &About::run(run), &Counts::new(), counts).await
     }
@@ -118,12 +121,14 @@ impl RunRecords for LedgerTable {
 
 impl RunLog for LedgerTable {
     /// Reads the whole list: it is in the order of the instants that runs judge at, and a dry run may judge any.
-    async fn last_runs(&self, limit: usize) -> Result<Vec<StartedRun>, CallFailed> {
+    async fn last_runs(&self, limit: usize) -> Result<RunList, CallFailed> {
         let items = self.items_of(RUNS.to_owned()).await?;
-        let mut runs = items.into_iter().map(started_run).collect::<Result<Vec<_>, _>>()?;
+        let all = items.len();
+        let mut runs: Vec<_> = items.into_iter().filter_map(started_run).collect();
+        let unreadable = all - runs.len();
         runs.sort_by_key(|run| Reverse(run.started_at));
         runs.truncate(limit);
-        Ok(runs)
+        Ok(RunList { runs, unreadable })
     }
 
     async fn records(&self, run_id: &RunId) -> Result<Vec<AccountRecord>, CallFailed> {
@@ -168,10 +173,10 @@ struct Listed {
     accounts: u64,
 }
 
-fn started_run(item: Item) -> Result<StartedRun, CallFailed> {
-    let Listed { sk, as_of, mode, started_at, accounts } =
-        from_item(item).map_err(|error| unreadable(QUERY, error))?;
-    Ok(StartedRun { run: Run { v: Version, run_id: sk, as_of, mode }, started_at, accounts })
+/// Nothing if it cannot be read: one item that somebody else wrote, or a newer version, must not hide the others.
+fn started_run(item: Item) -> Option<StartedRun> {
+    let Listed { sk, as_of, mode, started_at, accounts } = from_item(item).ok()?;
+    Some(StartedRun { run: Run { v: Version, run_id: sk, as_of, mode }, started_at, accounts })
 }
 
 /// What a newer version counts beside is left out.
@@ -222,6 +227,10 @@ impl LedgerTable {
         let expression = clauses.collect::<Vec<_>>().join(" ");
         let counts = set.iter().chain(add).map(|(name, count)| ((*name).to_owned(), number(*count)));
         let values: Item = about.into_iter().chain(counts).collect();
+        // Only what sets may be repeated.
+        let attempts = if add.is_empty() { None } else { Some(RetryConfig::disabled()) };
+        let mut config = Builder::default();
+        config.set_retry_config(attempts);
         self.client
             .update_item()
             .table_name(&self.table)
@@ -234,6 +243,8 @@ impl LedgerTable {
             .set_expression_attribute_values(Some(
                 values.iter().map(|(name, value)| (format!(":{name}"), value.clone())).collect(),
             ))
+            .customize()
+            .config_override(config)
             .send()
             .await
             .map(drop)
@@ -548,6 +559,19 @@ mod tests {
         assert_eq!(update["ExpressionAttributeNames"]["#MailsSent"], "MailsSent");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_added_is_added_once_and_what_is_set_is_tried_again() {
+        let lost = (500, r#"{"__type":"InternalServerError"}"#);
+        let counts = Counts::from([("MailsSent", 3)]);
+        let client = answers([lost]);
+        let error = table(&client).await.add(&run(), &account(), &counts).await.unwrap_err();
+        assert_eq!(error.code, "InternalServerError");
+        assert_eq!(requests(&client).len(), 1);
+        let client = answers([lost, (200, "{}")]);
+        table(&client).await.set(&run(), &account(), &counts).await.unwrap();
+        assert_eq!(requests(&client).len(), 2);
+    }
+
     #[tokio::test]
     async fn the_record_of_a_run_that_judges_the_past_is_kept_from_now_on() {
         let client = answers([(200, "{}")]);
@@ -581,7 +605,7 @@ mod tests {
         ]});
         let second = json!({"Items": [listed("c-dry-run", "dry_run", "2026-03-03T06:00:00Z")]});
         let client = answers([(200, first.to_string()), (200, second.to_string())]);
-        let runs = table(&client).await.last_runs(2).await.unwrap();
+        let runs = table(&client).await.last_runs(2).await.unwrap().runs;
         let ids: Vec<&str> = runs.iter().map(|run| run.run.run_id.as_str()).collect();
         assert_eq!(ids, ["b", "c-dry-run"]);
         assert_eq!((runs[1].run.mode, runs[1].accounts), (Mode::DryRun, 20));
@@ -610,10 +634,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_of_runs_that_cannot_be_read_is_told() {
-        let item = json!({"pk": {"S": "runs"}, "sk": {"S": "a"}});
-        let client = answers([(200, json!({"Items": [item]}).to_string())]);
-        let error = table(&client).await.last_runs(5).await.unwrap_err();
-        assert_eq!(format!("{error:?}"), "dynamodb:Query failed: unreadable entry (Operator)");
+    async fn a_run_that_cannot_be_read_is_told_and_hides_no_other() {
+        let mut far = listed("far", "live", "2026-03-02T06:00:00Z");
+        far["as_of"] = json!({"S": "+12026-03-01T06:00:00Z"});
+        let items = [
+            json!({"pk": {"S": "runs"}, "sk": {"S": "a"}}),
+            far,
+            listed("b", "live", "2026-03-04T06:00:00Z"),
+        ];
+        let client = answers([(200, json!({"Items": items}).to_string())]);
+        let list = table(&client).await.last_runs(5).await.unwrap();
+        assert_eq!((list.runs.len(), list.runs[0].run.run_id.as_str()), (1, "b"));
+        assert_eq!(list.unreadable, 2);
     }
 }

@@ -18,7 +18,7 @@ use crate::keys::{AccessKey, LastUsed};
 use crate::ledger::Entry;
 use crate::mail::Mail;
 use crate::messages::{Message, Run, User};
-use crate::reckoning::{AccountRecord, StartedRun};
+use crate::reckoning::{AccountRecord, RunList};
 use crate::tags::Tags;
 
 /// A user as the list of an account's users shows them.
@@ -263,7 +263,7 @@ pub trait RunRecords {
 #[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
 pub trait RunLog {
     /// The last runs that were started, the newest first; at most so many.
-    async fn last_runs(&self, limit: usize) -> Result<Vec<StartedRun>, CallFailed>;
+    async fn last_runs(&self, limit: usize) -> Result<RunList, CallFailed>;
 
     /// What a run came to so far, per account; nothing yet, or any more, for a run that is not there.
     async fn records(&self, run_id: &RunId) -> Result<Vec<AccountRecord>, CallFailed>;

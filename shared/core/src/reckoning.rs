@@ -14,6 +14,7 @@
 //! final when nothing waits any more.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -31,6 +32,15 @@ pub struct StartedRun {
     pub started_at: DateTime<Utc>,
     /// Of how many accounts.
     pub accounts: u64,
+}
+
+/// What the list of runs has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunList {
+    /// The runs that were asked for.
+    pub runs: Vec<StartedRun>,
+    /// How many of the whole list cannot be read.
+    pub unreadable: usize,
 }
 
 /// What a run came to in one account, so far.
@@ -51,6 +61,17 @@ pub struct Queued {
     pub users: u64,
     /// Owners to tell.
     pub findings: u64,
+}
+
+/// How long SQS's counts may lag behind, which is a minute, and then some.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(75);
+
+impl Queued {
+    /// The same, if it tells anything of a run that was started then: before, its messages may not show yet.
+    #[must_use]
+    pub fn settled(self, started_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<Self> {
+        (now - started_at).to_std().is_ok_and(|age| age >= SETTLED_AFTER).then_some(self)
+    }
 }
 
 /// What a run came to.

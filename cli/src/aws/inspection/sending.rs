@@ -69,7 +69,7 @@ impl Aws {
     async fn last_run_with_owners(&self, table: &str) -> Result<Option<(RunId, u64)>, CallFailed> {
         let log = self.ledger(table);
         let latest = Utc::now() + TimeDelta::days(1);
-        for started in log.last_runs(RUNS_LOOKED_AT).await? {
+        for started in log.last_runs(RUNS_LOOKED_AT).await?.runs {
             let records = log.records(&started.run.run_id).await?;
             let counted =
                 |metric| records.iter().filter_map(|record| record.counts.get(&metric)).sum::<u64>();

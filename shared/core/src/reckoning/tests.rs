@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
@@ -73,6 +74,19 @@ fn what_waits_in_no_queue_is_missing() {
     let record = scanned_and(&[(Metric::UsersChecked, 859)]);
     assert_eq!(summary(&record).state, State::Missing);
     assert_eq!(Summary::of(Some(1), &[record], None).state, State::UnderWay, "nobody has looked");
+}
+
+#[test]
+fn nothing_is_missing_of_a_run_that_the_queues_may_not_show_yet() {
+    let started_at: DateTime<Utc> = "2026-03-01T06:00:00Z".parse().unwrap();
+    let state = |seconds| {
+        let queued = Queued::default().settled(started_at, started_at + TimeDelta::seconds(seconds));
+        Summary::of(Some(1), &[], queued).state
+    };
+    assert_eq!(
+        [-5, 0, 74, 75].map(state),
+        [State::UnderWay, State::UnderWay, State::UnderWay, State::Missing]
+    );
 }
 
 #[test]
