@@ -120,8 +120,10 @@ impl Preview {
             return Ok(Some((made_up.finding, reminder)));
         };
         match owner::look(aws, name, rules, as_of).await? {
-            Looked::Nothing(why) => {
-                terminal::remark(&why);
+            Looked::Nothing(reasons) => {
+                for reason in reasons {
+                    terminal::remark(&reason);
+                }
                 Ok(None)
             }
             Looked::Mail(finding, objections) => {

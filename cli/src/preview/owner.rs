@@ -3,14 +3,13 @@
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::audience::SkipReason;
-use keynudge_core::check::{self, UserKeys};
-use keynudge_core::exemption::Exemption;
+use keynudge_core::check::{self, HeldBack, OwnerOfStaleKeys, UserKeys};
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountId, AccountName, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, age_days};
+use keynudge_core::listing::ListingRules;
 use keynudge_core::messages::{Mode, Run, StaleKeys};
-use keynudge_core::ports::{AccountAliases, KeyStore, ListedUser};
-use keynudge_core::tags::Tags;
+use keynudge_core::ports::{AccountAliases, ListedUser};
 
 use crate::aws::Aws;
 use crate::aws::iam::iam_failed;
@@ -21,35 +20,37 @@ use crate::terminal;
 pub(crate) enum Looked {
     /// A mail, and perhaps a reason why a run would not send it.
     Mail(Box<StaleKeys>, Vec<String>),
-    /// No mail, and why not.
-    Nothing(String),
+    /// No mail, and why not: each reason by itself.
+    Nothing(Vec<String>),
 }
 
 /// Looks at the keys of the user called `name`, judged at `as_of`.
 pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateTime<Utc>) -> Result<Looked> {
-    let shown = name.as_str();
     let iam = aws.iam();
     let Some(listed) = iam.user(name).await.map_err(|error| about(error, name))? else {
-        return Ok(Looked::Nothing(format!(
-            "There is no IAM user {shown} in this account: check --profile, or the name."
-        )));
+        return Ok(nobody(name));
     };
     let keys =
         check::keys_of(&iam, name, &rules.staleness, as_of).await.map_err(|error| about(error, name))?;
     let UserKeys { all, stale: mut keys } = keys.unwrap_or_default();
     if keys.is_empty() {
-        return Ok(Looked::Nothing(not_stale(name, &all, rules, as_of)));
+        return Ok(Looked::Nothing(vec![not_stale(name, &all, rules, as_of)]));
     }
-    let tags = iam.tags(name).await.map_err(|error| about(error, name))?.unwrap_or_default();
-    let objections = objections(&listed, &tags, rules, as_of);
-    let Some(recipient) = rules.contact.find(name, &tags).recipient else {
-        return Ok(Looked::Nothing(format!(
-            "No mail: no address is known for {shown}. Give the user a tag {} with an allowed one, or have a \
-             --default-domain or a --fallback-contact.",
-            rules.contact.tag
-        )));
+    let owner = check::owner_of(&iam, name, rules.audience, &rules.contact, as_of).await;
+    let Some(owner) = owner.map_err(|error| about(error, name))? else {
+        return Ok(nobody(name));
     };
-    for error in check::fill_in(&iam, &mut keys, &tags).await {
+    let mut objections = objections(&listed, &owner, rules, as_of);
+    let Some(recipient) = owner.contact.recipient.clone() else {
+        objections.push(format!(
+            "No mail: no address is known for {}. Give the user a tag {} with an allowed one, or have a \
+             --default-domain or a --fallback-contact.",
+            name.as_str(),
+            rules.contact.tag
+        ));
+        return Ok(Looked::Nothing(objections));
+    };
+    for error in owner.fill_in(&iam, &mut keys).await {
         // As in a run, where the mail says so.
         terminal::remark(&format!("The last use of a key is not known: {error}."));
     }
@@ -65,6 +66,12 @@ pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateT
         found_at: None,
     };
     Ok(Looked::Mail(Box::new(finding), objections))
+}
+
+fn nobody(name: &UserName) -> Looked {
+    let name = name.as_str();
+    let why = format!("There is no IAM user {name} in this account: check --profile, or the name.");
+    Looked::Nothing(vec![why])
 }
 
 fn about(error: CallFailed, name: &UserName) -> anyhow::Error {
@@ -89,29 +96,37 @@ async fn alias(iam: &impl AccountAliases) -> Option<AccountName> {
     }
 }
 
-/// Why a run would not tell this owner, though their keys are stale.
-fn objections(listed: &ListedUser, tags: &Tags, rules: &Rules, as_of: DateTime<Utc>) -> Vec<String> {
+/// What keeps a run from telling this owner, or from telling them where they would expect it, though their keys are stale.
+fn objections(
+    listed: &ListedUser,
+    owner: &OwnerOfStaleKeys,
+    rules: &Rules,
+    as_of: DateTime<Utc>,
+) -> Vec<String> {
     let name = listed.user.name.as_str();
-    let skipped =
-        rules.audience.skips_listed(&rules.path_prefix, &listed.path, listed.user.password_last_used);
-    let skipped = skipped.or_else(|| rules.audience.skips_tagged(&rules.contact.tag, tags));
+    let Rules { audience, path_prefix, staleness, contact } = rules.clone();
+    let skipped = ListingRules { audience, path_prefix, staleness }.skips(listed, as_of, None);
     let skipped = skipped.map(|reason| match reason {
         SkipReason::NeverSignedIn => format!(
             "{name} never signed in to the console, and a run skips such users (--audience signed-in-users)."
         ),
-        SkipReason::NotTagged => {
-            format!("{name} has no tag {}, and a run skips such users.", rules.contact.tag)
+        SkipReason::OutsidePath => {
+            format!("{name} is under the path {}, and a run skips such users.", listed.path)
         }
-        _ => format!("{name} is under the path {}, and a run skips such users.", listed.path),
+        _ => format!("{name} is younger than a stale key, and a run skips such users."),
     });
-    let exempt = match Exemption::of(tags, as_of) {
-        Exemption::Until(day) => Some(format!("{name} is exempt until {day}: no run tells them before.")),
-        Exemption::Invalid => {
-            Some(format!("{name} has an exemption tag that holds no date, and exempts nobody."))
-        }
-        Exemption::None => None,
-    };
-    skipped.into_iter().chain(exempt).collect()
+    let held_back = owner.held_back.map(|reason| match reason {
+        HeldBack::NotTagged => format!("{name} has no tag {}, and a run skips such users.", contact.tag),
+        HeldBack::ExemptUntil(day) => format!("{name} is exempt until {day}: no run tells them before."),
+    });
+    let slip = owner
+        .exemption_is_invalid
+        .then(|| format!("{name} has an exemption tag that holds no date, and exempts nobody."));
+    let passed_over = (owner.contact.passed_over > 0).then(|| {
+        let count = owner.contact.passed_over;
+        format!("Addresses of {name} that were passed over, as none, or as in no allowed domain: {count}.")
+    });
+    [skipped, held_back, slip, passed_over].into_iter().flatten().collect()
 }
 
 /// Until when the user has no stale key, and how to see the mail all the same.

@@ -262,8 +262,8 @@ fn keep(
         user_name: user.name.clone(),
         user_id: user.id.clone(),
         keys,
-        passed_over: owner.passed_over,
-        telling: match owner.verdict {
+        passed_over: owner.passed_over(),
+        telling: match owner.verdict() {
             Verdict::Tell(recipient) => Telling::Mail(recipient),
             Verdict::WithoutContact => Telling::WithoutContact,
             Verdict::ExemptUntil(day) => Telling::ExemptUntil(day),

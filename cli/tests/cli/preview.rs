@@ -346,7 +346,9 @@ async fn what_would_keep_a_run_from_telling_an_owner_is_said() {
 
     let output = world.preview(&["jane", "--as-of", AS_OF, "--allowed-domains", "example.org"]);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
-    assert!(stderr(&output).contains("no address is known for jane"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("never signed in") && said.contains("is exempt until 2026-12-31"), "{said}");
+    assert!(said.contains("passed over") && said.contains("no address is known for jane"), "{said}");
 }
 
 #[tokio::test]

@@ -195,16 +195,16 @@ where
             counts.count(Metric::ExemptionsInvalid);
             tracing::warn!(user_id, "the exemption tag holds no date");
         }
-        if owner.passed_over > 0 {
-            counts.add(Metric::ContactsPassedOver, owner.passed_over as usize);
+        if owner.passed_over() > 0 {
+            counts.add(Metric::ContactsPassedOver, owner.passed_over() as usize);
             tracing::warn!(user_id, "an address was passed over");
         }
-        match &owner.verdict {
+        match owner.verdict() {
             Verdict::NotTagged => Ok(Outcome::NotTagged),
             Verdict::ExemptUntil(_) => Ok(Outcome::Exempt),
             Verdict::WithoutContact => Ok(Outcome::WithoutContact),
             Verdict::Tell(recipient) => {
-                let finding = self.finding(store, check, &owner, recipient.clone(), stale, counts).await;
+                let finding = self.finding(store, check, &owner, recipient, stale, counts).await;
                 Ok(Outcome::Stale(Box::new(finding)))
             }
         }

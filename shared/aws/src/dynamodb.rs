@@ -635,7 +635,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_that_cannot_be_read_is_told_and_hides_no_other() {
-        let mut far = listed("far", "live", "2026-03-02T06:00:00Z");
+        let mut far = listed("+12026-03-01T06:00:00Z", "live", "2026-03-02T06:00:00Z");
         far["as_of"] = json!({"S": "+12026-03-01T06:00:00Z"});
         let items = [
             json!({"pk": {"S": "runs"}, "sk": {"S": "a"}}),

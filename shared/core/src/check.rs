@@ -5,7 +5,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::audience::Audience;
-use crate::contact::{ContactRules, Recipient};
+use crate::contact::{Contact, ContactRules, Recipient};
 use crate::exemption::Exemption;
 use crate::failure::CallFailed;
 use crate::ids::{Line, UserName};
@@ -37,13 +37,22 @@ pub enum Verdict {
 
 /// Somebody with stale keys, as their tags show them.
 pub struct OwnerOfStaleKeys {
-    /// What is to be done.
-    pub verdict: Verdict,
-    /// The exemption tag holds no date, and exempts nobody.
+    /// Who would be told, also where they are held back.
+    pub contact: Contact,
+    /// Why they are not told, whatever their address.
+    pub held_back: Option<HeldBack>,
+    /// The exemption tag holds no date, and exempts nobody. Only of those who are not held back.
     pub exemption_is_invalid: bool,
-    /// How many addresses were passed over.
-    pub passed_over: u32,
     tags: Tags,
+}
+
+/// Why somebody with stale keys is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldBack {
+    /// The audience is those with the contact tag.
+    NotTagged,
+    /// They are exempt through this day (UTC).
+    ExemptUntil(NaiveDate),
 }
 
 /// The user's keys at `as_of`; `None` for a user who is gone. One call.
@@ -81,42 +90,50 @@ fn judge(
     as_of: DateTime<Utc>,
 ) -> OwnerOfStaleKeys {
     let exemption = Exemption::of(&tags, as_of);
-    let unasked =
-        |verdict, tags| OwnerOfStaleKeys { verdict, exemption_is_invalid: false, passed_over: 0, tags };
-    if audience.skips_tagged(&contact.tag, &tags).is_some() {
-        return unasked(Verdict::NotTagged, tags);
-    }
-    if let Exemption::Until(day) = exemption {
-        return unasked(Verdict::ExemptUntil(day), tags);
-    }
-    let contact = contact.find(user, &tags);
+    let held_back = match exemption {
+        _ if audience.skips_tagged(&contact.tag, &tags).is_some() => Some(HeldBack::NotTagged),
+        Exemption::Until(day) => Some(HeldBack::ExemptUntil(day)),
+        Exemption::Invalid | Exemption::None => None,
+    };
     OwnerOfStaleKeys {
-        verdict: contact.recipient.map_or(Verdict::WithoutContact, Verdict::Tell),
-        exemption_is_invalid: exemption == Exemption::Invalid,
-        passed_over: contact.passed_over,
+        contact: contact.find(user, &tags),
+        held_back,
+        exemption_is_invalid: held_back.is_none() && exemption == Exemption::Invalid,
         tags,
     }
 }
 
 impl OwnerOfStaleKeys {
-    /// [`fill_in`] by their tags.
-    pub async fn fill_in(&self, store: &impl KeyStore, keys: &mut [StaleKey]) -> Vec<CallFailed> {
-        fill_in(store, keys, &self.tags).await
-    }
-}
-
-/// Fills in what their owner wrote about `keys`, by the user's `tags`, and when they were last used, one call for each. A key
-/// that was deleted meanwhile, or whose last use cannot be read, fails nobody: it does without, and the failures are returned.
-pub async fn fill_in(store: &impl KeyStore, keys: &mut [StaleKey], tags: &Tags) -> Vec<CallFailed> {
-    let mut unreadable = Vec::new();
-    for key in keys {
-        key.description = description(key, tags);
-        match store.last_used(&key.id).await {
-            Ok(last_used) => key.last_used = Some(last_used),
-            Err(error) => unreadable.push(error),
+    /// What is to be done.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match (self.held_back, &self.contact.recipient) {
+            (Some(HeldBack::NotTagged), _) => Verdict::NotTagged,
+            (Some(HeldBack::ExemptUntil(day)), _) => Verdict::ExemptUntil(day),
+            (None, None) => Verdict::WithoutContact,
+            (None, Some(recipient)) => Verdict::Tell(recipient.clone()),
         }
     }
-    unreadable
+
+    /// How many addresses were passed over on the way to telling them; of somebody who is held back, none.
+    #[must_use]
+    pub fn passed_over(&self) -> u32 {
+        if self.held_back.is_some() { 0 } else { self.contact.passed_over }
+    }
+
+    /// Fills in what they wrote about `keys`, and when those were last used, one call for each. A key that was deleted
+    /// meanwhile, or whose last use cannot be read, fails nobody: it does without, and the failures are returned.
+    pub async fn fill_in(&self, store: &impl KeyStore, keys: &mut [StaleKey]) -> Vec<CallFailed> {
+        let mut unreadable = Vec::new();
+        for key in keys {
+            key.description = description(key, &self.tags);
+            match store.last_used(&key.id).await {
+                Ok(last_used) => key.last_used = Some(last_used),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        unreadable
+    }
 }
 
 /// IAM's console keeps what an owner writes about a key in a tag of the user, named by the key's id.
@@ -145,19 +162,23 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_in_the_audience_is_neither_exempt_nor_looked_for() {
+    fn whoever_is_not_in_the_audience_is_not_exempt_either() {
         let exempt = (EXEMPT_UNTIL_TAG, "2026-12-31");
-        assert_eq!(judged(Audience::Tagged, &[exempt]).verdict, Verdict::NotTagged);
+        assert_eq!(judged(Audience::Tagged, &[exempt]).verdict(), Verdict::NotTagged);
         let tagged = judged(Audience::Tagged, &[exempt, (CONTACT_TAG, "jane@evil.test")]);
-        assert!(matches!(tagged.verdict, Verdict::ExemptUntil(_)));
-        assert_eq!(tagged.passed_over, 0, "nobody looked for an address");
+        assert!(matches!(tagged.verdict(), Verdict::ExemptUntil(_)));
+        assert_eq!(
+            (tagged.passed_over(), tagged.contact.passed_over),
+            (0, 1),
+            "counts only on the way to a mail"
+        );
     }
 
     #[test]
     fn a_slip_in_the_exemption_tag_exempts_nobody_and_is_told() {
         let owner = judged(Audience::All, &[(EXEMPT_UNTIL_TAG, "soon"), (CONTACT_TAG, "jane@evil.test")]);
         assert_eq!(
-            (owner.verdict, owner.exemption_is_invalid, owner.passed_over),
+            (owner.verdict(), owner.exemption_is_invalid, owner.passed_over()),
             (Verdict::WithoutContact, true, 1)
         );
     }
