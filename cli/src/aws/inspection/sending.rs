@@ -8,6 +8,7 @@ use futures::future::{OptionFuture, join_all};
 use keynudge_core::counting::Metric;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::RunId;
+use keynudge_core::messages::Mode;
 use keynudge_core::ports::RunLog;
 use tokio::time::timeout;
 
@@ -56,7 +57,7 @@ impl Aws {
         Ses(aws_sdk_sesv2::Client::from_conf(config.build()))
     }
 
-    /// How many owners of stale keys the last run found that was not about a day ahead.
+    /// How many owners of stale keys the last run found that was no dry run about a day ahead.
     pub(crate) async fn owners_in_last_run(&self, table: &str) -> Expected {
         match timeout(PATIENCE, self.last_run_with_owners(table)).await {
             Ok(Ok(Some((run_id, owners)))) => Expected::LastRun { run_id: run_id.to_string(), owners },
@@ -73,7 +74,8 @@ impl Aws {
             let records = log.records(&started.run.run_id).await?;
             let counted =
                 |metric| records.iter().filter_map(|record| record.counts.get(&metric)).sum::<u64>();
-            if started.run.as_of <= latest && counted(Metric::UsersChecked) > 0 {
+            let is_forecast = started.run.mode == Mode::DryRun && started.run.as_of > latest;
+            if !is_forecast && counted(Metric::UsersChecked) > 0 {
                 return Ok(Some((started.run.run_id, counted(Metric::StaleOwners))));
             }
         }
