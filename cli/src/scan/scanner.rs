@@ -224,7 +224,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         // Also of those who would not be told: whoever reads the report wants to know which keys are in use.
         let unreadable = owner.fill_in(iam, &mut keys).await;
         self.count(&all, found);
-        keep(user, owner, keys, unreadable, &mut found.borrow_mut());
+        keep(user, &owner, keys, unreadable, &mut found.borrow_mut());
         Ok(())
     }
 
@@ -249,7 +249,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
 /// Keeps somebody with stale keys.
 fn keep(
     user: &User,
-    owner: OwnerOfStaleKeys,
+    owner: &OwnerOfStaleKeys,
     keys: Vec<StaleKey>,
     unreadable: Vec<CallFailed>,
     found: &mut Found,
