@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use keynudge_testbed::browser::{self, Look, Page, Screen};
+use keynudge_testbed::browser::{self, LOOKS, Page};
 use keynudge_testbed::processes::{self, Process};
 use serde_json::Value;
 
@@ -66,13 +66,7 @@ fn a_run_ends_with_its_figures_as_json_and_as_a_page() {
 /// Wide, narrow, in the dark and on paper. The mails in its frames have tests of their own.
 fn assert_nothing_is_wrong_with(file: &Path) {
     let mut page = Page::open(file).unwrap_or_else(|error| panic!("{error}"));
-    for (screen, look) in [
-        (Screen::Desk, Look::Light),
-        (Screen::Desk, Look::Dark),
-        (Screen::Phone, Look::Light),
-        (Screen::Phone, Look::Dark),
-        (Screen::Desk, Look::Print),
-    ] {
+    for (screen, look) in LOOKS {
         page.show(screen, look).unwrap();
         assert_eq!(page.faults().unwrap(), [""; 0], "{screen:?}, {look:?}");
         let chart = page.chart().unwrap();

@@ -2,7 +2,7 @@
 //! after somebody has had their hands in it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -14,14 +14,12 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use keynudge_testbed::aws::{Client, REGION};
 use keynudge_testbed::deployment::{Deployment, Parameters, SesStack, sender};
 use keynudge_testbed::emulator::{Emulator, Options};
-use keynudge_testbed::functions::{Function, Packages, Profile};
+use keynudge_testbed::functions::Function;
 use keynudge_testbed::pipeline::{Patience, Run};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::OnceCell;
 
-use crate::support::{emulator, fresh_account, keynudge, stderr, stdout};
+use crate::support::{emulator, fresh_account, keynudge, packages, stderr, stdout, terminal};
 
 #[tokio::test]
 async fn before_deploying_it_says_who_asks_and_what_is_missing_in_ses() {
@@ -421,26 +419,15 @@ impl Deployed {
 
 /// What a program prints whose standard output is a terminal.
 fn on_a_terminal(mut command: Command) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let other_end = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let (mut terminal, other_end) = terminal();
     let mut child = command.stdout(other_end).stderr(Stdio::null()).spawn().unwrap();
     // Ours would keep the terminal open.
     drop(command);
     let mut said = Vec::new();
     // A terminal whose other end was closed ends by an error.
-    let _ = File::from(terminal).read_to_end(&mut said);
+    let _ = terminal.read_to_end(&mut said);
     child.wait().unwrap();
     String::from_utf8(said).unwrap()
-}
-
-/// Builds the functions with the first test that needs them. If they do not build, no test tries again.
-async fn packages() -> &'static Packages {
-    static PACKAGES: OnceCell<keynudge_testbed::Result<Packages>> = OnceCell::const_new();
-    let packages = PACKAGES.get_or_init(async || Packages::build(Profile::Test).await).await;
-    packages.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What it said to programs.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keynudge_testbed::browser::{Look, Page, Screen};
+use keynudge_testbed::browser::{LOOKS, Page};
 use keynudge_testbed::population::{Expectation, Population, Setting};
 use keynudge_testbed::simulated_iam::directory::User;
 use keynudge_testbed::simulated_iam::{Options, SimulatedIam};
@@ -31,13 +31,7 @@ fn the_page_has_every_key_and_every_owner_on_any_screen_and_on_paper() {
         assert!(figures.contains(&format!("{what}\n{count}")), "{what}: {count}: {figures:?}");
     }
     let keys = keys_checked(&population);
-    for (screen, look) in [
-        (Screen::Desk, Look::Light),
-        (Screen::Desk, Look::Dark),
-        (Screen::Phone, Look::Light),
-        (Screen::Phone, Look::Dark),
-        (Screen::Desk, Look::Print),
-    ] {
+    for (screen, look) in LOOKS {
         page.show(screen, look).unwrap();
         assert_eq!(page.faults().unwrap(), [""; 0], "{screen:?}, {look:?}");
         let chart = page.chart().unwrap();

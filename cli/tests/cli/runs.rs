@@ -9,11 +9,10 @@ use std::time::Duration;
 use std::{fs, num::NonZeroU32};
 
 use chrono::{TimeDelta, Utc};
-use keynudge_testbed::Result;
 use keynudge_testbed::aws::{Client, SQS};
 use keynudge_testbed::deployment::{Deployment, Parameters};
 use keynudge_testbed::emulator::{self, Emulator, Iam, Ses};
-use keynudge_testbed::functions::{Function, Packages, Profile};
+use keynudge_testbed::functions::Function;
 use keynudge_testbed::outbox::{self, Verdict};
 use keynudge_testbed::pipeline::Patience;
 use keynudge_testbed::population::{Population, Setting, Totals};
@@ -22,7 +21,9 @@ use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::support::{ask, eventually, fresh_account, interrupt, keynudge, stderr, stdout, terminal};
+use crate::support::{
+    ask, eventually, fresh_account, interrupt, keynudge, packages, stderr, stdout, terminal,
+};
 
 /// The same users see a dry run, a run that mails them, and another on the same day, whose owners are not due.
 #[tokio::test]
@@ -348,9 +349,7 @@ impl Stack {
     }
 
     async fn deploy_to(cloud: &Cloud, population: &Population, parameters: &Parameters) -> Self {
-        static PACKAGES: OnceCell<Result<Packages>> = OnceCell::const_new();
-        let packages = PACKAGES.get_or_init(async || Packages::build(Profile::Test).await).await;
-        let packages = packages.as_ref().unwrap_or_else(|error| panic!("{error}"));
+        let packages = packages().await;
         let aws = Client::new(cloud.emulator.endpoint(), fresh_account());
         cloud.iam.set_users(aws.account(), population.users());
         let directory = format!("runs-{}-{}", std::process::id(), aws.account());

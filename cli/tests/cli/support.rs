@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use keynudge_testbed::aws::{Account, REGION};
 use keynudge_testbed::emulator::{Emulator, Options};
+use keynudge_testbed::functions::{Packages, Profile};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::sync::OnceCell;
@@ -99,4 +100,11 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Builds the functions with the first test that needs them. If they do not build, no test tries again.
+pub(crate) async fn packages() -> &'static Packages {
+    static PACKAGES: OnceCell<keynudge_testbed::Result<Packages>> = OnceCell::const_new();
+    let packages = PACKAGES.get_or_init(async || Packages::build(Profile::Test).await).await;
+    packages.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }

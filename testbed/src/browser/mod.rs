@@ -3,7 +3,7 @@
 mod devtools;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -52,6 +52,15 @@ pub enum Look {
     /// As it is printed.
     Print,
 }
+
+/// All that a page for people is looked at on: wide and narrow, by day and in the dark, and on paper.
+pub const LOOKS: [(Screen, Look); 5] = [
+    (Screen::Desk, Look::Light),
+    (Screen::Desk, Look::Dark),
+    (Screen::Phone, Look::Light),
+    (Screen::Phone, Look::Dark),
+    (Screen::Desk, Look::Print),
+];
 
 /// The chart that can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -199,7 +208,6 @@ fn text(value: &Value) -> Option<String> {
 
 /// Tests' files have ordinary names; a path with a `#` or a `?` in it would be another page.
 fn url(file: &Path) -> String {
-    let file: PathBuf = file.iter().collect();
     let path = file.to_string_lossy().replace('%', "%25").replace('#', "%23").replace('?', "%3F");
     format!("file://{}", path.replace(' ', "%20"))
 }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use keynudge_core::contact::Recipient;
 use keynudge_pages::ages::{AgeCounts, KeyState};
-use keynudge_testbed::browser::{self, Look, Page, Screen};
+use keynudge_testbed::browser::{self, LOOKS, Look, Page, Screen};
 use keynudge_testbed::workspace;
 
 use super::*;
@@ -169,13 +169,7 @@ fn text(page: &mut Page, selector: &str) -> String {
 }
 
 fn assert_nothing_is_wrong(page: &mut Page) {
-    for (screen, look) in [
-        (Screen::Desk, Look::Light),
-        (Screen::Desk, Look::Dark),
-        (Screen::Phone, Look::Light),
-        (Screen::Phone, Look::Dark),
-        (Screen::Desk, Look::Print),
-    ] {
+    for (screen, look) in LOOKS {
         page.show(screen, look).unwrap();
         assert_eq!(page.faults().unwrap(), [""; 0], "{screen:?}, {look:?}");
     }
