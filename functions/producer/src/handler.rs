@@ -11,7 +11,7 @@ use keynudge_aws::credential_report::{self, NoReport};
 use keynudge_core::audience::{SkipReason, UserFilter};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::CallFailed;
-use keynudge_core::ids::AccountName;
+use keynudge_core::ids::{AccountName, RunId};
 use keynudge_core::listing::{PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
 use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
 use keynudge_core::ports::{
@@ -71,6 +71,8 @@ pub(crate) struct Schedule {
     /// The instant to judge keys at; now, where it is left out.
     as_of: Option<String>,
     mode: Mode,
+    /// The id of a run that an operator starts; derived from the instant, where it is left out.
+    run_id: Option<RunId>,
 }
 
 impl TryFrom<Value> for Trigger {
@@ -124,7 +126,10 @@ where
     /// Enqueues the scans of a run. An error is retried by Lambda, and then put in the queue for failed invocations.
     async fn start(&self, schedule: &Schedule, deadline: Deadline, metrics: &Metrics) -> Result<(), Error> {
         let clock = self.source.clock;
-        let run = Run::at(schedule.instant(clock)?, schedule.mode);
+        let mut run = Run::at(schedule.instant(clock)?, schedule.mode);
+        if let Some(run_id) = &schedule.run_id {
+            run.run_id = run_id.clone();
+        }
         self.rules.as_of.limit(clock).check(&run)?;
         let accounts = accounts::of(&self.rules.scope, &self.organization, deadline).await?;
         if let Err(error) = self.source.run_records.start(&run, accounts.len(), clock()).await {
@@ -389,6 +394,21 @@ mod tests {
         assert!(answer.is_none());
         let run = Run::at(as_of.parse().unwrap(), Mode::Live);
         assert_eq!(producer.accounts.take(), [scan_of(run, ACCOUNT)]);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_an_operator_starts_keeps_its_own_id() {
+        let producer = producer(vec![]);
+        let start =
+            |run_id: &str| json!({"as_of": "2026-03-01T05:00:00Z", "mode": "dry_run", "run_id": run_id});
+        for run_id in ["2026-03-01T06:00:00Z-3f9c", "2026-03-01T06:00:00Z-3f9d"] {
+            invoke(&producer, start(run_id)).await.unwrap();
+            let [scan] = producer.accounts.take().try_into().unwrap();
+            assert_eq!((scan.run.run_id.as_str(), scan.run.mode), (run_id, Mode::DryRun));
+            assert_eq!(scan.run.as_of, "2026-03-01T05:00:00Z".parse::<DateTime<Utc>>().unwrap());
+        }
+        invoke(&producer, start("no such id")).await.unwrap_err();
+        assert!(producer.accounts.take().is_empty());
     }
 
     #[tokio::test]

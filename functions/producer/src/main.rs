@@ -4,6 +4,8 @@ mod accounts;
 mod config;
 mod handler;
 
+use std::process::ExitCode;
+
 use keynudge_aws::accounts::IamAccounts;
 use keynudge_aws::dynamodb::LedgerTable;
 use keynudge_aws::organizations::Organizations;
@@ -20,8 +22,12 @@ use crate::config::Config;
 use crate::handler::Producer;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     log::to_stdout();
+    function::exit_code(serve().await)
+}
+
+async fn serve() -> Result<(), Error> {
     let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);

@@ -7,6 +7,8 @@ mod handler;
 mod paced;
 mod turns;
 
+use std::process::ExitCode;
+
 use keynudge_aws::accounts::IamAccounts;
 use keynudge_aws::dynamodb::LedgerTable;
 use keynudge_aws::sdk;
@@ -23,8 +25,12 @@ use crate::handler::Worker;
 use crate::turns::Turns;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     log::to_stdout();
+    function::exit_code(serve().await)
+}
+
+async fn serve() -> Result<(), Error> {
     let config = Config::from_vars(&Vars::of_environment())?;
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);

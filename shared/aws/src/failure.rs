@@ -30,6 +30,27 @@ const THROTTLES: &[&str] = &[
     "TooManyRequests",
 ];
 
+/// Any service: these credentials, or a signature by them, are too old. The SDK signs its next attempt anew.
+const EXPIRED: &[&str] = &["ExpiredToken", "RequestExpired"];
+
+/// Any service: it does not know these credentials, or not their signature.
+const NOT_ACCEPTED: &[&str] = &[
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignature",
+    "MissingAuthenticationToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClient",
+];
+
+/// Any service: these credentials lack the right to make this call.
+const DENIED: &[&str] = &["AccessDenied", "AuthorizationError", "NotAuthorized", "UnauthorizedOperation"];
+
+/// Any service, KMS through SQS included: what the call names does not exist.
+const MISSING: &[&str] =
+    &["NoSuchEntity", "NonExistentQueue", "NotFound", "QueueDoesNotExist", "ResourceNotFound"];
+
 /// What services' error codes mean, whatever the status they come with. [`stem`] says how they are written here.
 ///
 /// From the services' API references, "Errors" and "Common Errors", and their models in the SDK.
@@ -47,23 +68,12 @@ const CODES: &[(FailureClass, &[&str])] = &[
             "ServiceUnavailable",
         ],
     ),
-    // Credentials and signatures too old. The next attempt is signed anew, the next environment has new credentials.
-    (Retry, &["ExpiredToken", "RequestExpired"]),
-    // Rights, credentials and signatures that are wrong.
-    (
-        Operator,
-        &[
-            "AccessDenied",
-            "IncompleteSignature",
-            "InvalidClientTokenId",
-            "InvalidSignature",
-            "MissingAuthenticationToken",
-            "NotAuthorized",
-            "OptInRequired",
-            "SignatureDoesNotMatch",
-            "UnrecognizedClient",
-        ],
-    ),
+    // The next environment has new credentials.
+    (Retry, EXPIRED),
+    (Operator, NOT_ACCEPTED),
+    (Operator, DENIED),
+    (Operator, MISSING),
+    (Operator, &["OptInRequired"]),
     // Any service, of this very request.
     (
         Never,
@@ -104,20 +114,11 @@ const CODES: &[(FailureClass, &[&str])] = &[
     (Never, &["MessageRejected"]),
     // DynamoDB. What it finds invalid is a table with another key, not the message.
     (Retry, &["ReplicatedWriteConflict", "TransactionConflict"]),
-    (Operator, &["InvalidEndpoint", "ResourceNotFound", "Validation"]),
+    (Operator, &["InvalidEndpoint", "Validation"]),
     (Never, &["ItemCollectionSizeLimitExceeded"]),
     // SQS: calls and the entries of a batch.
     (Retry, &["OverLimit"]),
-    (
-        Operator,
-        &[
-            "InvalidAddress",
-            "InvalidSecurity",
-            "NonExistentQueue",
-            "QueueDoesNotExist",
-            "UnsupportedOperation",
-        ],
-    ),
+    (Operator, &["InvalidAddress", "InvalidSecurity", "UnsupportedOperation"]),
     (
         Never,
         &[
@@ -132,11 +133,42 @@ const CODES: &[(FailureClass, &[&str])] = &[
         ],
     ),
     // KMS, through SQS, where an operator put a key of theirs on a queue.
-    (Operator, &["Disabled", "InvalidKeyUsage", "InvalidState", "NotFound"]),
+    (Operator, &["Disabled", "InvalidKeyUsage", "InvalidState"]),
 ];
 
-/// The same code has a prefix and an `Exception` in one protocol, and not in another.
+/// What a failed call is about, by the code of its error: what a person has to mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The credentials are over, withdrawn or unknown. No further call by them succeeds.
+    Credentials,
+    /// The credentials lack the right to make this call.
+    Denied,
+    /// What the call names does not exist.
+    Missing,
+    /// Anything else.
+    Other,
+}
+
+/// The cause that a service's error code names, or one of the codes of [`CallFailed`].
+#[must_use]
+pub fn cause(code: &str) -> Cause {
+    let stem = stem(code);
+    match () {
+        () if stem == NO_CREDENTIALS || EXPIRED.contains(&stem) || NOT_ACCEPTED.contains(&stem) => {
+            Cause::Credentials
+        }
+        () if DENIED.contains(&stem) => Cause::Denied,
+        () if MISSING.contains(&stem) => Cause::Missing,
+        () => Cause::Other,
+    }
+}
+
+/// The code of a call for which there were no credentials, such as those that could not be renewed.
+const NO_CREDENTIALS: &str = "credentials";
+
+/// The same code has a namespace, a prefix and an `Exception` in one protocol, and not in another.
 fn stem(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
     let prefixes = ["AWS.SimpleQueueService.", "KMS.", "Kms"];
     let code = prefixes.iter().find_map(|prefix| code.strip_prefix(prefix)).unwrap_or(code);
     code.strip_suffix("Exception").unwrap_or(code)
@@ -234,9 +266,9 @@ fn role_not_assumed(error: &SdkError<AssumeRoleError>) -> (FailureClass, String)
 fn dispatch_failed(error: &(dyn Error + 'static)) -> (FailureClass, String) {
     let (class, code) = match find::<CredentialsError>(error) {
         Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
-            (Operator, "credentials")
+            (Operator, NO_CREDENTIALS)
         }
-        Some(_) => (Retry, "credentials"),
+        Some(_) => (Retry, NO_CREDENTIALS),
         // Name resolution, TCP and TLS, and what they take too long for.
         None if find(error).is_some_and(HttpError::is_connect) => (Retry, "no connection"),
         None => (Unknown, "connection"),
@@ -392,6 +424,52 @@ mod tests {
         for code in &codes {
             assert_eq!(codes.iter().filter(|other| other == &code).count(), 1, "{code}");
             assert_eq!(stem(code), *code, "would never be found");
+        }
+    }
+
+    #[test]
+    fn what_a_person_has_to_mend_is_told_by_the_code_alone() {
+        let causes: [(Cause, &[&str]); 4] = [
+            (
+                Cause::Credentials,
+                &[
+                    "credentials",
+                    "ExpiredToken",
+                    "ExpiredTokenException",
+                    "RequestExpired",
+                    "InvalidAccessKeyId",
+                    "InvalidClientTokenId",
+                    "SignatureDoesNotMatch",
+                    "InvalidSignatureException",
+                    "UnrecognizedClientException",
+                    "com.amazonaws.dynamodb.v20120810#MissingAuthenticationTokenException",
+                ],
+            ),
+            (
+                Cause::Denied,
+                &[
+                    "AccessDenied",
+                    "com.amazonaws.sqs#AccessDeniedException",
+                    "KmsAccessDenied",
+                    "AuthorizationError",
+                    "UnauthorizedOperation",
+                ],
+            ),
+            (
+                Cause::Missing,
+                &[
+                    "AWS.SimpleQueueService.NonExistentQueue",
+                    "com.amazonaws.sqs#QueueDoesNotExist",
+                    "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+                    "NoSuchEntity",
+                ],
+            ),
+            (Cause::Other, &["Throttling", "timeout", "MessageRejected", ""]),
+        ];
+        for (expected, codes) in causes {
+            for code in codes {
+                assert_eq!(cause(code), expected, "{code}");
+            }
         }
     }
 

@@ -52,6 +52,19 @@ pub enum FailureClass {
     Unknown,
 }
 
+impl FailureClass {
+    /// The class as functions log it, and `keynudge doctor` reads it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Never => "never",
+            Self::Operator => "operator",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,8 @@ identifiers! {
         format!("a@{text}").parse::<EmailAddress>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
     };
 
-    /// One scheduled run. Derived from its instant ([`RunId::of`]); for people to follow a run, not for correctness.
+    /// One run. The schedule's is derived from its instant ([`RunId::of`]), an operator's is its own ([`RunId::by_hand`]). For
+    /// people to follow a run, not for correctness.
     RunId: "a run id (1 to 64 letters, digits, - or :)", |text| {
         (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:".contains(&b))
@@ -248,6 +249,13 @@ impl RunId {
     pub fn of(as_of: DateTime<Utc>, is_dry_run: bool) -> Self {
         let suffix = if is_dry_run { "-dry-run" } else { "" };
         Self(format!("{}{suffix}", as_of.format("%Y-%m-%dT%H:%M:%SZ")))
+    }
+
+    /// The id of a run that an operator starts at `at`, whatever instant it judges. `random` keeps two runs apart that start in
+    /// one second.
+    #[must_use]
+    pub fn by_hand(at: DateTime<Utc>, random: u16) -> Self {
+        Self(format!("{}-{random:04x}", at.format("%Y-%m-%dT%H:%M:%SZ")))
     }
 }
 
@@ -420,6 +428,8 @@ mod tests {
         assert_eq!(RunId::of(as_of, false).as_str(), "2026-03-01T06:00:00Z");
         assert_eq!(RunId::of(as_of, true).as_str(), "2026-03-01T06:00:00Z-dry-run");
         assert!(accepts::<RunId>(RunId::of(as_of, true).as_str()));
+        assert_eq!(RunId::by_hand(as_of, 0x3f).as_str(), "2026-03-01T06:00:00Z-003f");
+        assert!(accepts::<RunId>(RunId::by_hand(as_of, u16::MAX).as_str()));
         for bad in ["", "a b", "a\n", &"x".repeat(65)] {
             assert!(!accepts::<RunId>(bad), "{bad}");
         }

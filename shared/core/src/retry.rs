@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::failure::FailureClass;
+
 /// What a record is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitFor {
@@ -58,7 +60,18 @@ impl WaitFor {
     /// Whether the record failed. Otherwise it only had no turn yet, and its time does not run out.
     #[must_use]
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::Service | Self::Refused(_) | Self::Operator | Self::Outcome(_))
+        self.class().is_some()
+    }
+
+    /// The class of the failure that makes the record wait; none if it has not failed.
+    #[must_use]
+    pub fn class(self) -> Option<FailureClass> {
+        match self {
+            Self::Service | Self::Refused(_) => Some(FailureClass::Retry),
+            Self::Operator => Some(FailureClass::Operator),
+            Self::Outcome(_) => Some(FailureClass::Unknown),
+            Self::Instant(_) | Self::Turn(_) | Self::Invocation => None,
+        }
     }
 }
 
@@ -172,6 +185,19 @@ mod tests {
         let failures = [WaitFor::Service, WaitFor::Operator, WaitFor::Outcome(now())];
         assert!(failures.iter().all(|wait_for| wait_for.is_failure()));
         assert!(!WaitFor::Invocation.is_failure() && !WaitFor::Instant(now()).is_failure());
+    }
+
+    #[test]
+    fn a_log_can_tell_what_passes_by_itself_from_what_somebody_has_to_mend() {
+        let class = |wait_for: WaitFor| wait_for.class().map(FailureClass::as_str);
+        for passing in [WaitFor::Service, WaitFor::Refused(now())] {
+            assert_eq!(class(passing), Some("retry"));
+        }
+        assert_eq!(class(WaitFor::Outcome(now())), Some("unknown"));
+        assert_eq!(class(WaitFor::Operator), Some("operator"));
+        for waiting in [WaitFor::Invocation, WaitFor::Turn(now()), WaitFor::Instant(now())] {
+            assert_eq!(class(waiting), None);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A function's life: one invocation after the other.
 
 use std::io;
+use std::process::ExitCode;
 
 use chrono::Utc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -31,4 +32,16 @@ where
         answer
     }))
     .await
+}
+
+/// How the process of a function ends that came to `result`. An error is logged: what `main` itself would print is text, which
+/// Lambda takes for INFO.
+pub fn exit_code(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the function cannot run");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! The functions' log: lines on standard output, in the format and from the level on that Lambda's advanced logging
 //! controls say. They do for Rust functions what these variables tell them to.
+//!
+//! Lambda filters by a line's `level` only if the line is JSON and has a `timestamp` (RFC 3339). It takes any other line for
+//! INFO, and would drop errors where the application log level is ERROR (Lambda developer guide, "Log-level filtering").
 
 use std::env;
 use std::panic;
@@ -32,9 +35,10 @@ fn subscriber<W>(variable: impl Fn(&str) -> Option<String>, writer: W) -> impl S
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_target(false).without_time().with_writer(writer);
+    // Its default time is UTC in RFC 3339.
+    let lines = fmt::layer().with_target(false).with_writer(writer);
     let is_json = variable(FORMAT).is_some_and(|format| format.eq_ignore_ascii_case("json"));
-    let lines = if is_json { lines.json().boxed() } else { lines.boxed() };
+    let lines = if is_json { lines.json().boxed() } else { lines.without_time().boxed() };
     tracing_subscriber::registry().with(levels(variable)).with(lines)
 }
 
@@ -53,6 +57,7 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
+    use chrono::DateTime;
     use serde_json::{Value, json};
 
     use super::*;
@@ -94,7 +99,16 @@ mod tests {
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["fields"], json!({ "message": "scanned", "account_id": "123456789012" }));
         assert_eq!(line["span"], json!({ "name": "invoked", "request": 1 }));
-        assert_eq!(line.as_object().map(serde_json::Map::len), Some(4), "{line}");
+        assert_eq!(line.as_object().map(serde_json::Map::len), Some(5), "{line}");
+    }
+
+    #[test]
+    fn lambda_finds_a_level_and_a_time_in_every_line_of_json() {
+        let line: Value = serde_json::from_str(&logged(&[(FORMAT, "JSON")])).unwrap();
+        assert_eq!(line["level"], "INFO");
+        let at = line["timestamp"].as_str().unwrap_or_else(|| panic!("no timestamp: {line}"));
+        let at = DateTime::parse_from_rfc3339(at).unwrap();
+        assert_eq!(at.offset().local_minus_utc(), 0, "{at}");
     }
 
     #[test]

@@ -145,6 +145,16 @@ impl Reason {
     }
 }
 
+impl Failure {
+    /// What to do about it; none if the record has not failed, and only had no turn.
+    fn class(&self) -> Option<FailureClass> {
+        match self {
+            Self::GiveBack(_, wait_for) => wait_for.class(),
+            Self::GiveUp(_) => Some(FailureClass::Never),
+        }
+    }
+}
+
 impl From<InvalidMessage> for Failure {
     fn from(error: InvalidMessage) -> Self {
         Self::GiveUp(Reason::new("invalid_message", error.to_string()))
@@ -343,6 +353,7 @@ async fn conclude<T>(
     metrics: &Metrics,
 ) -> Option<String> {
     let now = (source.clock)();
+    let class = result.as_ref().err().and_then(Failure::class);
     let (reason, wait_for) = match result {
         Ok(_) => {
             envelope.count_redelivery(source.kind, metrics);
@@ -359,7 +370,7 @@ async fn conclude<T>(
                 Some(Ok(())) => {
                     envelope.count(source.kind.given_up(), metrics);
                     envelope.count_redelivery(source.kind, metrics);
-                    envelope.log("given_up", &reason);
+                    envelope.log("given_up", &reason, class);
                     return None;
                 }
                 Some(Err(error)) => {
@@ -377,7 +388,7 @@ async fn conclude<T>(
     };
     envelope.count(metric, metrics);
     envelope.note_return(source.kind, metrics);
-    envelope.log(outcome, &reason);
+    envelope.log(outcome, &reason, wait_for.class());
     Some(envelope.message_id)
 }
 
@@ -456,12 +467,14 @@ impl Envelope {
         }
     }
 
-    fn log(&self, outcome: &str, reason: &Reason) {
+    /// `class` lets a reader of the log tell what passes from what somebody has to mend.
+    fn log(&self, outcome: &str, reason: &Reason, class: Option<FailureClass>) {
         let about = self.about.as_ref();
         tracing::warn!(
             outcome,
             reason = reason.name,
             detail = reason.detail,
+            class = class.map(FailureClass::as_str),
             attempts = self.attempts,
             message_id = self.message_id,
             run_id = about.map(|about| about.run.run_id.as_str()),
