@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod credential_report;
 pub mod dynamodb;
 pub mod failure;
+pub mod http_client;
 pub mod iam;
 pub mod organizations;
 pub mod sdk;

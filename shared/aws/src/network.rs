@@ -4,13 +4,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::ConfigLoader;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_async::test_util::ManualTimeSource;
 use keynudge_core::accounts::MemberRole;
 use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
 use keynudge_core::mail::Mail;
@@ -107,7 +108,10 @@ async fn mailer(loader: ConfigLoader) -> SesMailer {
 }
 
 async fn send_with(loader: ConfigLoader) -> Result<(), CallFailed> {
-    let mailer = mailer(loader).await;
+    send_by(&mailer(loader).await).await
+}
+
+async fn send_by(mailer: &SesMailer) -> Result<(), CallFailed> {
     let owner = Owner {
         account_id: "123456789012".parse().unwrap(),
         user_id: "AIDAAAAAAAAAAAAAAAAA".parse().unwrap(),
@@ -197,6 +201,63 @@ async fn a_mail_whose_connection_breaks_may_have_been_taken() {
         assert_failed(send(server.http()).await, FailureClass::Unknown, "connection");
         assert_eq!(server.connections(), 1, "sent once");
     }
+}
+
+/// What answers one mail on each connection. To another one on it, it says what a host says that has forgotten the
+/// connection meanwhile: that it is broken.
+fn forgetful() -> Server {
+    Server::start(|connection, _| {
+        read_request(&connection);
+        answer(&connection, SENT);
+        read_request(&connection);
+    })
+}
+
+/// Sends a mail, has `pause` pass, and sends another one.
+async fn send_twice(server: &Server, loader: ConfigLoader, pause: impl AsyncFn()) -> Result<(), CallFailed> {
+    let mailer = mailer(loader.endpoint_url(server.http())).await;
+    send_by(&mailer).await.unwrap();
+    pause().await;
+    send_by(&mailer).await
+}
+
+/// Longer than any connection may be idle.
+const LONG: Duration = Duration::from_secs(21);
+
+/// A function that runs on, and has no mail to send for a while.
+#[tokio::test]
+async fn a_mail_after_a_quiet_time_is_sent_on_a_connection_of_its_own() {
+    let server = forgetful();
+    let pause = async || {
+        tokio::time::pause();
+        tokio::time::advance(LONG).await;
+        tokio::time::resume();
+    };
+    send_twice(&server, loader(), pause).await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
+
+/// What Lambda does between two invocations: no clock of the process has to go on meanwhile but that of day.
+#[tokio::test]
+async fn a_mail_after_a_freeze_is_sent_on_a_connection_of_its_own() {
+    let server = forgetful();
+    let clock = ManualTimeSource::new(SystemTime::now());
+    let freeze = async || {
+        clock.advance(LONG);
+    };
+    send_twice(&server, loader().time_source(clock.clone()), freeze).await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn mails_after_one_another_share_a_connection() {
+    let server = Server::start(|connection, _| {
+        while read_request(&connection).is_some() {
+            answer(&connection, SENT);
+        }
+    });
+    send_twice(&server, loader(), async || ()).await.unwrap();
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]

@@ -6,14 +6,8 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
-use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
-use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
-use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
-use aws_smithy_types::config_bag::ConfigBag;
+
+use crate::http_client::OneHttpClient;
 
 /// One attempt of a small call. IAM, SQS, SES and DynamoDB answer in tens of milliseconds; 10 s is long gone wrong.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,62 +25,23 @@ pub async fn load() -> SdkConfig {
     defaults().load().await
 }
 
+/// Newer releases of the SDK may know newer ways to behave by default.
 pub(crate) fn defaults() -> ConfigLoader {
-    let loader = aws_config::defaults(behavior())
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .operation_timeout(OPERATION_TIMEOUT)
                 .build(),
         )
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
-    match default_http_client() {
-        Some(client) => loader.http_client(OneHttpClient(client)),
-        None => loader,
-    }
-}
-
-/// How the SDK behaves by default. Newer releases of it may know newer ways.
-fn behavior() -> BehaviorVersion {
-    BehaviorVersion::v2026_01_12()
-}
-
-/// The HTTP client that each of the SDK's clients would otherwise make for itself.
-fn default_http_client() -> Option<SharedHttpClient> {
-    let plugin = default_http_client_plugin_v2(behavior())?;
-    plugin.runtime_components(&RuntimeComponentsBuilder::new("keynudge")).http_client()
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .http_client(OneHttpClient::trusting_the_system())
 }
 
 /// Has the system's root certificates, more than a hundred, read and decoded for the whole process, on the thread that
 /// will look up host names. A function does so while it still starts, when Lambda gives it a whole CPU, and not within
-/// its first invocation, when it has a share of one. Nobody waits for it but who connects before it is done.
+/// its first invocation, when it has a share of one. Only a connection that is made before it is done waits for it. What is
+/// wrong with the roots, the first call says.
 fn read_roots_meanwhile() {
-    tokio::task::spawn_blocking(|| {
-        if let Some(client) = default_http_client() {
-            let nothing = RuntimeComponentsBuilder::new("keynudge");
-            // What each of the SDK's clients does when it is made, unless it is given one. What is wrong with the roots,
-            // the first call says.
-            let _ = client.validate_base_client_config(&nothing, &ConfigBag::base());
-        }
-    });
-}
-
-/// One HTTP client, and so one pool of connections, for all clients, of which there is one for each account.
-///
-/// By itself, the SDK's would set up TLS with every root certificate for each client that is made, and throw it away.
-#[derive(Debug)]
-struct OneHttpClient(SharedHttpClient);
-
-impl HttpClient for OneHttpClient {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        self.0.http_connector(settings, components)
-    }
-
-    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.0.connector_metadata()
-    }
+    tokio::task::spawn_blocking(|| OneHttpClient::trusting_the_system().read_roots());
 }
