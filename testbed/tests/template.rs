@@ -5,8 +5,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Output};
+use std::{env, fs};
+
+use regex_lite::Regex;
 
 /// The columns of the mapping.
 const COLUMNS: [&str; 2] = ["production", "testbed"];
@@ -374,6 +378,87 @@ fn what_one_template_calls_the_role_the_other_accepts() {
     }
 }
 
+/// In other partitions and regions, Lambda knows no such property, and nothing could be deployed.
+#[test]
+fn loops_are_allowed_where_lambda_detects_them_and_elsewhere_it_is_not_asked() {
+    let template = file("infra/template.yaml");
+    let allowed = template.lines().map(str::trim).filter(|line| line.starts_with("RecursiveLoop:"));
+    let expected = ["RecursiveLoop: !If [DetectsLoops, Allow, !Ref AWS::NoValue]"; 2];
+    assert_eq!(allowed.collect::<Vec<_>>(), expected);
+    for function in ["WorkerFunction", "NotifierFunction"] {
+        assert!(lines_of(&template, function).contains(&expected[0]), "{function}");
+    }
+    let condition = "  DetectsLoops: !And
+    - !Equals [!Ref AWS::Partition, aws]
+    - !Not [!Equals [!Ref AWS::Region, ap-southeast-6]]
+    - !Not [!Equals [!Ref AWS::Region, mx-central-1]]
+";
+    assert!(template.contains(condition));
+}
+
+/// Regions of every partition: their names differ in more than their words.
+#[test]
+fn ses_may_be_in_a_region_of_any_partition() {
+    let template = file("infra/template.yaml");
+    let lines = lines_of(&template, "SesRegion");
+    let pattern = lines.iter().find_map(|line| line.strip_prefix("AllowedPattern: ")).unwrap();
+    let pattern = Regex::new(pattern).unwrap();
+    for region in ["", "eu-west-1", "us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "eu-isoe-west-1"] {
+        assert!(pattern.is_match(region), "{region}");
+    }
+    for other in ["eu-west", "EU-WEST-1", "eu-west-1.", "europe-west-1", "eu-west-1 "] {
+        assert!(!pattern.is_match(other), "{other}");
+    }
+}
+
+/// As a shell would, with commands of a test's own for those of AWS.
+fn run_with_fakes(script: &str, fakes: &[(&str, &str)]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, body) in fakes {
+        let path = directory.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", directory.path().display(), env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).env("PATH", path).current_dir(directory.path());
+    shell.output().unwrap()
+}
+
+/// The function of the runbook with this name: it ends with its last line.
+fn function_of_the_runbook(name: &str) -> String {
+    let runbook = file("infra/RUNBOOK.md");
+    let lines = runbook.lines().skip_while(|line| !line.starts_with(&format!("{name}() {{")));
+    let mut function = String::new();
+    for line in lines {
+        function.push_str(line);
+        function.push('\n');
+        if line.ends_with('}') {
+            return function;
+        }
+    }
+    panic!("the runbook has no function {name}");
+}
+
+/// The AWS CLI gives up waiting after 500 seconds. A restore takes longer.
+#[test]
+fn the_runbook_waits_for_a_restore_that_outlasts_the_cli_s_patience() {
+    let restored = function_of_the_runbook("restored");
+    let wait = "if [ \"$2\" = describe-table ]; then echo CREATING; exit; fi
+        echo >> waits; [ \"$(wc -l < waits)\" -ge 3 ]";
+    let script = format!("{restored}\nrestored a-table >/dev/null && wc -l < waits");
+    let waited = run_with_fakes(&script, &[("aws", wait)]);
+    assert_eq!(String::from_utf8_lossy(&waited.stdout).trim(), "3", "{waited:?}");
+
+    // Without credentials or without a table, it does not wait for ever.
+    let failed = run_with_fakes(&format!("{restored}\nrestored a-table"), &[("aws", "exit 255")]);
+    assert!(!failed.status.success(), "{failed:?}");
+
+    let runbook = file("infra/RUNBOOK.md");
+    let waits = runbook.matches("aws dynamodb wait ").count();
+    assert_eq!((waits, restored.matches("aws dynamodb wait ").count()), (1, 1), "a bare wait gives up");
+}
+
 /// All variables of a function together, names and values (Lambda quotas, "Function configuration").
 const ENVIRONMENT_BYTES_MAX: usize = 4096;
 
@@ -402,6 +487,28 @@ fn the_longest_settings_there_can_be_fit_what_lambda_has_for_them() {
         let bytes = bytes - of_units;
         assert!(bytes <= ENVIRONMENT_BYTES_MAX, "{function}: {bytes} bytes");
     }
+}
+
+/// `CloudFormation` counts characters, Lambda bytes.
+#[test]
+fn a_setting_that_may_hold_any_letters_says_that_lambda_counts_bytes() {
+    let template = file("infra/template.yaml");
+    let functions =
+        ["Function", "ProducerFunction", "WorkerFunction", "NotifierFunction", "FeedbackFunction"];
+    let settings = functions.into_iter().flat_map(|function| lines_of(&template, function));
+    let parameters = settings.filter_map(|line| line.split_once(": !Ref ")).map(|(_, name)| name);
+    let mut any_letters = BTreeSet::new();
+    for name in parameters.filter(|name| template.contains(&format!("\n  {name}:\n    Type: String\n"))) {
+        let lines = lines_of(&template, name);
+        let rule = |rule: &str| lines.iter().find_map(|line| line.strip_prefix(rule));
+        let only_ascii = rule("AllowedValues:").is_some()
+            || rule("AllowedPattern:").is_some_and(|pattern| pattern.is_ascii() && !pattern.contains("[^"));
+        if !only_ascii {
+            assert!(lines.join(" ").contains("Lambda counts bytes"), "{name}");
+            any_letters.insert(name);
+        }
+    }
+    assert_eq!(any_letters, BTreeSet::from(["OrganizationName", "SupportContact"]));
 }
 
 /// How long a value may be.

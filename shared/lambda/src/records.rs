@@ -336,6 +336,9 @@ pub async fn respond<T>(
     deadline: Deadline,
     metrics: &Metrics,
 ) -> SqsBatchResponse {
+    // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put retries of hours far
+    // apart next to each other.
+    metrics.add(Metric::RecordsGivenBack, 0);
     let concluded = records.into_iter().map(|record| conclude(record, source, deadline, metrics));
     let mut response = SqsBatchResponse::default();
     for message_id in join_all(concluded).await.into_iter().flatten() {

@@ -67,6 +67,13 @@ async fn each_record_ends_in_its_own_way() {
     assert_eq!((metrics.get(Metric::RecordsGivenBack), metrics.get(Metric::ChecksGivenUp)), (2, 1));
 }
 
+/// The alarm on retries counts three hours with this metric, not three hours with retries.
+#[tokio::test]
+async fn a_batch_without_retries_says_so() {
+    let (_, metrics) = respond(event(&[scan(ACCOUNT)]), &source(), async |_| Ok(())).await;
+    assert_eq!(metrics.counts().get(Metric::RecordsGivenBack.name()), Some(&0));
+}
+
 #[tokio::test]
 async fn a_letter_that_cannot_be_put_aside_keeps_its_record_on_the_queue() {
     let source = source_with(MemoryDeadLetters::broken());
