@@ -426,9 +426,6 @@ pub async fn deploy(
     given: &Parameters,
 ) -> Result<Deployed> {
     let template = read_template()?;
-    if let Some((unknown, _)) = given.iter().find(|(name, _)| !has_parameter(&template, name)) {
-        return Err(template_problem(format!("it has no parameter called {unknown}")));
-    }
     let existing = match describe_stack(aws, stack).await {
         // It says so of a stack that is not there.
         Err(Error::Refused { code, .. }) if code == "ValidationError" => None,
@@ -481,6 +478,18 @@ async fn upload(aws: &Client, packages: &Packages, mut template: String) -> Resu
 fn package_key(function: Function, zip: &[u8]) -> String {
     let hash = Sha256::digest(zip).iter().take(8).fold(0_u64, |hash, &byte| hash << 8 | u64::from(byte));
     format!("{}-{hash:016x}.zip", function.binary())
+}
+
+/// Checks that the template has a parameter of this name. A deployment asks it of every name, long before anything is built.
+///
+/// # Errors
+///
+/// [`Error::Unreadable`] if there is none.
+pub fn check_parameter(name: &str) -> Result<()> {
+    if has_parameter(&read_template()?, name) {
+        return Ok(());
+    }
+    Err(template_problem(format!("it has no parameter called {name}")))
 }
 
 fn template_path() -> PathBuf {

@@ -181,6 +181,13 @@ impl Emulator {
         Err(self.failed("did not stop in time"))
     }
 
+    /// Ends it, and leaves nothing, not even its log.
+    pub fn end(self) {
+        let Self { program, run, port: _ } = self;
+        drop(program);
+        run.remove();
+    }
+
     fn failed(&self, what: &str) -> Error {
         Error::Emulator { what: what.to_owned(), log: self.run.log(), tail: self.run.log_tail() }
     }

@@ -43,6 +43,7 @@
 //! For the programs that run it, the demo and the faults:
 //!
 //! * [`interrupt`]: how they are ended.
+//! * [`run_directory`]: their files.
 //! * [`share`]: a number or a percentage on the command line.
 //!
 //! For tests of the pages that it makes:
@@ -82,7 +83,7 @@ pub mod population;
 pub mod processes;
 pub mod processor_time;
 mod query_server;
-mod run_directory;
+pub mod run_directory;
 pub mod scenarios;
 pub mod share;
 pub mod simulated_iam;

@@ -20,12 +20,8 @@ pub(crate) struct RunDirectory {
 impl RunDirectory {
     /// Makes one; no other running one has this name.
     pub(crate) fn create(name: &str) -> Result<Self> {
-        let runs = workspace::testbed_dir().join("runs");
-        fs::create_dir_all(&runs).map_err(Error::file("creating", &runs))?;
-        let guard = runs.join("lock");
-        let _nobody_else_sweeps = lock(&guard).map_err(Error::file("locking", &guard))?;
-        sweep(&runs);
-
+        let runs = runs();
+        let _nobody_else_sweeps = sweep_alone(&runs)?;
         let path = runs.join(format!("{name}-{}", std::process::id()));
         for part in ["tmp", "state"] {
             fs::create_dir_all(path.join(part)).map_err(Error::file("creating", &path))?;
@@ -51,6 +47,12 @@ impl RunDirectory {
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
     }
 
+    /// Removes all of it, its log included.
+    pub(crate) fn remove(self) {
+        // What cannot be removed now is swept by the next start.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+
     /// For temporary files.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.path.join("tmp")
@@ -67,6 +69,28 @@ impl Drop for RunDirectory {
         // What cannot be removed now is swept by the next start.
         let _ = fs::remove_dir_all(self.temporary());
     }
+}
+
+/// Removes what ended runs left, those that were killed included.
+///
+/// # Errors
+///
+/// [`Error::File`] if the folder cannot be locked.
+pub fn sweep_ended() -> Result<()> {
+    sweep_alone(&runs()).map(drop)
+}
+
+fn runs() -> PathBuf {
+    workspace::testbed_dir().join("runs")
+}
+
+/// Sweeps, and keeps everybody else from it as long as the answer lives.
+fn sweep_alone(runs: &Path) -> Result<File> {
+    fs::create_dir_all(runs).map_err(Error::file("creating", runs))?;
+    let guard = runs.join("lock");
+    let nobody_else_sweeps = lock(&guard).map_err(Error::file("locking", &guard))?;
+    sweep(runs);
+    Ok(nobody_else_sweeps)
 }
 
 fn lock(path: &Path) -> std::io::Result<File> {

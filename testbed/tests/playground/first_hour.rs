@@ -198,6 +198,6 @@ fn updates(playground: &Running) {
     assert_eq!(playground.command(&["repair"]), "There is nothing to repair.\n");
     let unknown = crate::support::playground(&playground.directory, &["deploy", "--profile", "dev", "No=1"]);
     let unknown = { unknown }.output().unwrap();
-    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(unknown.status.code(), Some(2));
     assert!(stderr(&unknown).contains("it has no parameter called No"), "{}", stderr(&unknown));
 }

@@ -1,8 +1,9 @@
 //! Its start, its end, and what stands in its way.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::support::{Running, directory, playground, stderr};
+use crate::support::{Running, directory, playground, stderr, stdout};
 
 #[test]
 fn a_busy_port_is_an_error_that_names_it() {
@@ -45,12 +46,41 @@ fn a_playground_is_there_once_until_ctrl_c_and_then_nothing_is_left() {
     running.assert_nothing_is_left();
 }
 
-/// It cannot take its files back, but nobody is sent to what is not there.
+/// What somebody who uses AWS may have set by themselves, whether this program knows the service or not.
+#[test]
+fn no_endpoint_of_the_user_s_own_shows_through() {
+    let running = Running::start("endpoints", 20);
+    let shown = stdout(&running.shell(&["env"].map(OsStr::new)));
+    let mut services = shown.lines().filter_map(|line| line.strip_prefix("AWS_ENDPOINT_URL_"));
+    let ours = |setting: &str| setting.starts_with("IAM=http://127") || setting.starts_with("SES=http://127");
+    assert!(services.clone().count() == 2 && services.all(ours), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_deployed_is_said_before_a_playground_is_asked_for() {
+    for (parameter, reason) in [
+        ("Foo=bar", "it has no parameter called Foo"),
+        (
+            "TemplatesLayerArn=arn:aws:lambda:us-east-1:100000000001:layer:words:1",
+            "the playground has no Lambda layers",
+        ),
+    ] {
+        let output = playground(&directory("none"), &["deploy", parameter]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{parameter}");
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+}
+
+/// It cannot take its files back. The next command says so, and does.
 #[test]
 fn a_killed_playground_leaves_no_process_and_is_known_to_be_gone() {
     let mut running = Running::start("killed", 20);
     running.signal("KILL");
     assert_eq!(running.exit_code(), None);
+    running.wait_until_gone();
+    let output = playground(&running.directory, &["mails"]).output().unwrap();
+    assert!(stderr(&output).starts_with("the playground was killed"), "{}", stderr(&output));
+    running.assert_nothing_is_left();
     let output = playground(&running.directory, &["mails"]).output().unwrap();
     assert!(stderr(&output).starts_with("no playground is running"), "{}", stderr(&output));
 

@@ -1,6 +1,6 @@
 //! A playground of a test's own, and the commands one types at it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use keynudge_testbed::processes;
+use keynudge_testbed::{processes, workspace};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -84,6 +84,8 @@ impl Running {
             .env("AWS_PROFILE", "somebody-elses")
             .env("AWS_SESSION_TOKEN", "of-another-session")
             .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ENDPOINT_URL_SQS", "https://sqs.eu-west-1.amazonaws.com")
+            .env("AWS_ENDPOINT_URL_SERVICE_OF_TOMORROW", "https://tomorrow.example")
             .env("HTTP_PROXY", "http://127.0.0.1:9")
             .stdin(Stdio::null());
         shell.output().unwrap()
@@ -106,12 +108,25 @@ impl Running {
     }
 
     /// What was killed may take a moment to be gone.
-    pub(crate) fn assert_nothing_is_left(&self) {
-        let address = self.endpoint.strip_prefix("http://").unwrap();
-        let is_gone = || TcpStream::connect(address).is_err() && processes::using(&self.endpoint).is_empty();
+    pub(crate) fn wait_until_gone(&self) {
+        let is_gone =
+            || TcpStream::connect(self.address()).is_err() && processes::using(&self.endpoint).is_empty();
         eventually("its processes are gone", is_gone);
+    }
+
+    fn address(&self) -> &str {
+        self.endpoint.strip_prefix("http://").unwrap()
+    }
+
+    pub(crate) fn assert_nothing_is_left(&self) {
+        self.wait_until_gone();
         let files = fs::read_dir(&self.directory).unwrap().map(|file| file.unwrap().file_name());
         assert_eq!(files.collect::<Vec<_>>(), ["lock"]);
+        let (_, port) = self.address().split_once(':').unwrap();
+        let runs = fs::read_dir(workspace::testbed_dir().join("runs")).unwrap();
+        let of_this_port = |name: &OsString| name.to_string_lossy().starts_with(&format!("{port}-"));
+        let left = runs.map(|run| run.unwrap().file_name()).find(of_this_port);
+        assert_eq!(left, None, "its log is left");
     }
 }
 

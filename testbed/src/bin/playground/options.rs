@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use keynudge_testbed::deployment::check_parameter;
 use keynudge_testbed::estate::USERS_PER_ACCOUNT_MAX;
 use keynudge_testbed::functions::Profile;
 
@@ -75,6 +76,10 @@ impl Options {
     }
 }
 
+/// The emulator takes the parameter, and mails in the built-in words.
+const NO_LAYERS: &str = "the playground has no Lambda layers: look at your templates with `keynudge preview --templates \
+                         FOLDER`, and deploy the layer on AWS";
+
 fn parse_users(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(users @ 1..=USERS_PER_ACCOUNT_MAX) => Ok(users),
@@ -84,7 +89,12 @@ fn parse_users(text: &str) -> Result<usize, String> {
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        // Here, and not in the deployment: the functions take minutes to build.
+        Some(("TemplatesLayerArn", value)) if !value.is_empty() => Err(NO_LAYERS.to_owned()),
+        Some((name, value)) if !name.is_empty() => {
+            check_parameter(name).map_err(|error| error.to_string())?;
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("it must be a parameter's name, = and its value".to_owned()),
     }
 }
@@ -112,8 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_template_or_the_playground_does_not_have_is_named() {
+        let refusal = |parameter| options(&["deploy", parameter]).unwrap_err().to_string();
+        assert!(refusal("Sendr=a@b.example").contains("it has no parameter called Sendr"));
+        let layer = "TemplatesLayerArn=arn:aws:lambda:us-east-1:100000000001:layer:words:1";
+        assert!(refusal(layer).contains("the playground has no Lambda layers"));
+        assert!(options(&["deploy", "TemplatesLayerArn="]).is_ok());
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
-        for wrong in [["--users=0", ""], ["--users=5001", ""], ["deploy", "90"], ["deploy", "=90"]] {
+        for wrong in
+            [["--users=0", ""], ["--users=5001", ""], ["deploy", "90"], ["deploy", "=90"], ["deploy", "No=1"]]
+        {
             assert!(options(&wrong).is_err(), "{wrong:?}");
         }
     }

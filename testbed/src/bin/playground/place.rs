@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use keynudge_testbed::aws::{Account, Client, REGION};
-use keynudge_testbed::workspace;
+use keynudge_testbed::{run_directory, workspace};
 use serde::{Deserialize, Serialize};
+
+const KILLED: &str = "the playground was killed, and shells that have read its env lead nowhere: start another one with \
+                      `cargo playground`, in another terminal, and read its env";
 
 /// A folder of a playground's own.
 #[derive(Debug)]
@@ -45,8 +48,19 @@ impl Place {
         self.directory.join("env")
     }
 
+    /// The same for fish.
+    fn environment_of_fish(&self) -> PathBuf {
+        self.directory.join("env.fish")
+    }
+
     fn description(&self) -> PathBuf {
         self.directory.join("playground.json")
+    }
+
+    /// Takes back what a playground has said of itself. Returns whether it had said anything.
+    fn remove_word(&self) -> bool {
+        let files = [self.environment(), self.environment_of_fish(), self.description()];
+        files.into_iter().filter(|file| fs::remove_file(file).is_ok()).count() > 0
     }
 
     fn lock(&self) -> PathBuf {
@@ -72,10 +86,15 @@ impl Place {
 
     /// What the running playground says of itself.
     pub(crate) fn running(&self) -> Result<Running> {
-        // A killed one could not take its word back, but holds the lock no more.
-        let is_taken = File::open(self.lock())
-            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        // Its owner holds the lock as long as it lives, and a killed one no more.
+        let lock = File::open(self.lock());
+        let is_taken = lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
         if !is_taken {
+            if self.remove_word() {
+                // Its log is of megabytes.
+                run_directory::sweep_ended()?;
+                bail!(KILLED);
+            }
             bail!("no playground is running: start one with `cargo playground`, in another terminal");
         }
         let Ok(description) = fs::read_to_string(self.description()) else {
@@ -99,16 +118,16 @@ impl Taken<'_> {
         let write = |path: PathBuf, text: String| {
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
         };
-        write(self.place.environment(), running.environment())?;
+        let settings = running.settings(&self.place.directory);
+        write(self.place.environment(), for_sh(&settings))?;
+        write(self.place.environment_of_fish(), for_fish(&settings))?;
         write(self.place.description(), serde_json::to_string(running)?)
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        // There may be none yet.
-        let _ = fs::remove_file(self.place.environment());
-        let _ = fs::remove_file(self.place.description());
+        self.place.remove_word();
     }
 }
 
@@ -118,26 +137,54 @@ impl Running {
         Ok(Client::new(self.endpoint.clone(), account))
     }
 
-    /// What a shell reads. Nothing of the user's own AWS may show through: no profile, no session, no endpoint of their
-    /// configuration, no proxy.
-    fn environment(&self) -> String {
-        let Self { endpoint, iam, ses, account, .. } = self;
-        format!(
-            "# Has keynudge and the AWS CLI reach the playground instead of AWS, in the shell that reads this.\n\
-             unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN\n\
-             export AWS_ACCESS_KEY_ID={account}\n\
-             export AWS_SECRET_ACCESS_KEY=playground\n\
-             export AWS_REGION={REGION}\n\
-             export AWS_DEFAULT_REGION={REGION}\n\
-             export AWS_ENDPOINT_URL={endpoint}\n\
-             export AWS_ENDPOINT_URL_IAM={iam}\n\
-             export AWS_ENDPOINT_URL_SES={ses}\n\
-             export AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=false\n\
-             export AWS_EC2_METADATA_DISABLED=true\n\
-             export NO_PROXY=127.0.0.1\n\
-             export no_proxy=127.0.0.1\n"
-        )
+    /// What a shell has to have set, in the order in which it is written.
+    fn settings(&self, directory: &Path) -> Vec<(&'static str, String)> {
+        let text = str::to_owned;
+        vec![
+            ("AWS_ACCESS_KEY_ID", self.account.clone()),
+            ("AWS_SECRET_ACCESS_KEY", text("playground")),
+            ("AWS_REGION", text(REGION)),
+            ("AWS_DEFAULT_REGION", text(REGION)),
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_ENDPOINT_URL_IAM", self.iam.clone()),
+            ("AWS_ENDPOINT_URL_SES", self.ses.clone()),
+            ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", text("false")),
+            ("AWS_EC2_METADATA_DISABLED", text("true")),
+            ("NO_PROXY", text("127.0.0.1")),
+            ("no_proxy", text("127.0.0.1")),
+            // `keynudge` looks there whether the playground still runs.
+            ("KEYNUDGE_PLAYGROUND", directory.display().to_string()),
+        ]
     }
+}
+
+const WHAT_IT_IS: &str = "\
+# Has keynudge and the AWS CLI reach the playground instead of AWS, in the shell that reads this. It takes version 2 of the
+# AWS CLI, 2.13 or later: older ones do not know AWS_ENDPOINT_URL, and ask AWS itself.
+";
+
+/// Of the user's own AWS, nothing may show through: no profile, no session, no endpoint, no proxy.
+const UNSET: &str = "AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN";
+
+/// What sh, bash and zsh read.
+fn for_sh(settings: &[(&str, String)]) -> String {
+    let unset = format!(
+        "unset {UNSET}\n\
+         for name in $(env | sed -n 's/^\\(AWS_ENDPOINT_URL_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done\n"
+    );
+    let quoted = |value: &str| value.replace('\'', r"'\''");
+    let exports = settings.iter().map(|(name, value)| format!("export {name}='{}'\n", quoted(value)));
+    [WHAT_IT_IS.to_owned(), unset].into_iter().chain(exports).collect()
+}
+
+/// What fish reads. A global variable that is not exported hides a universal one, which outlives the shell, without erasing it.
+fn for_fish(settings: &[(&str, String)]) -> String {
+    let unset = format!(
+        "for name in {UNSET} (set --names | string match 'AWS_ENDPOINT_URL_*')\n    set -gu $name\nend\n"
+    );
+    let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
+    let exports = settings.iter().map(|(name, value)| format!("set -gx {name} '{}'\n", quoted(value)));
+    [WHAT_IT_IS.to_owned(), unset].into_iter().chain(exports).collect()
 }
 
 #[cfg(test)]
@@ -160,6 +207,36 @@ mod tests {
         fs::remove_dir_all(&place.directory).unwrap();
     }
 
+    fn somewhere() -> Running {
+        let word = |of: &str| format!("http://{of}");
+        Running {
+            endpoint: word("aws"),
+            iam: word("iam"),
+            ses: word("ses"),
+            control: word("control"),
+            account: "100000000001".to_owned(),
+            configuration_set: "set".to_owned(),
+            events_topic_arn: "topic".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_path_reaches_both_shells_as_it_is() {
+        let settings = somewhere().settings(Path::new(r"/it's a \ folder"));
+        assert!(for_sh(&settings).ends_with("export KEYNUDGE_PLAYGROUND='/it'\\''s a \\ folder'\n"));
+        assert!(for_fish(&settings).ends_with("set -gx KEYNUDGE_PLAYGROUND '/it\\'s a \\\\ folder'\n"));
+    }
+
+    #[test]
+    fn fish_is_told_the_same_as_the_other_shells() {
+        let settings = somewhere().settings(Path::new("/playground"));
+        let (sh, fish) = (for_sh(&settings), for_fish(&settings));
+        for (name, value) in settings {
+            assert!(sh.contains(&format!("export {name}='{value}'\n")), "{sh}");
+            assert!(fish.contains(&format!("set -gx {name} '{value}'\n")), "{fish}");
+        }
+    }
+
     #[test]
     fn word_of_a_playground_is_there_as_long_as_it_is() {
         let place = place("word");
@@ -167,18 +244,7 @@ mod tests {
         assert!(running().unwrap_err().starts_with("no playground is running"));
         let taken = place.take().unwrap();
         assert!(running().unwrap_err().starts_with("the playground is still starting"));
-        let word = |of: &str| format!("http://{of}");
-        taken
-            .announce(&Running {
-                endpoint: word("aws"),
-                iam: word("iam"),
-                ses: word("ses"),
-                control: word("control"),
-                account: "100000000001".to_owned(),
-                configuration_set: "set".to_owned(),
-                events_topic_arn: "topic".to_owned(),
-            })
-            .unwrap();
+        taken.announce(&somewhere()).unwrap();
         assert_eq!(running().unwrap(), "100000000001");
         drop(taken);
         assert!(!place.environment().exists());

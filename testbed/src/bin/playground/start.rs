@@ -47,7 +47,6 @@ pub(crate) async fn run(options: &Options, place: &Place) -> Result<ExitCode> {
         ses: emulator::Ses::At(ses.endpoint()),
         ..emulator::Options::default()
     };
-    // It ends when it is dropped.
     let emulator = Emulator::start(&emulator_options, &say).await?;
     ses.pass_on_to(&emulator.endpoint());
     let SesStack { configuration_set, events_topic_arn } = set_up_ses(&emulator, &account, &ses).await?;
@@ -62,6 +61,7 @@ pub(crate) async fn run(options: &Options, place: &Place) -> Result<ExitCode> {
     })?;
     tell(&welcome(options.users, &account, &shown(&place.environment())));
     interrupt::told_to_end().await?;
+    emulator.end();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -80,12 +80,13 @@ fn welcome(users: usize, account: &Account, environment: &str) -> String {
 AWS is on this machine now: account {account}, with {} IAM users. SES knows the sender,
 {}. Keynudge is not deployed yet. In another terminal, in this folder:
 
-  . {environment}
+  . {environment}          (in fish: source {environment}.fish)
   keynudge scan --default-domain corp.example --allowed-domains corp.example
   cargo playground deploy
   keynudge run
 
-The first line has keynudge and the AWS CLI reach this AWS, and no other. Ctrl-C here ends it, and nothing is left.",
+The first line has keynudge and the AWS CLI (2.13 or later) reach this AWS, and no other. Ctrl-C here ends it, and
+nothing is left.",
         HumanCount(users as u64),
         sender()
     )
