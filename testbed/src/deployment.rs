@@ -24,7 +24,7 @@ use crate::{Error, Result, workspace};
 
 const TEMPLATE_KEY: &str = "template.yaml";
 
-const DEPLOY_TIMEOUT: Duration = Duration::from_mins(2);
+const DEPLOY_TIMEOUT: Duration = Duration::from_mins(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A schedule that lies too far ahead to fire by itself: runs begin when [`Deployment::fire`] says so.

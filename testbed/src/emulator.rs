@@ -13,9 +13,9 @@ use crate::run_directory::RunDirectory;
 use crate::{Error, Result, venv};
 
 /// How long the emulator may take to answer; it takes about a second on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 /// How long it may take to write its state and leave.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_mins(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A port that was free a moment ago may be taken by the time the emulator binds it.
 const START_ATTEMPTS: usize = 3;

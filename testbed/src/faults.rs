@@ -16,7 +16,7 @@ use crate::run_directory::RunDirectory;
 use crate::{Error, Result, venv};
 
 /// How long the proxies may take to read the services' models, which takes seconds on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// What they print once they are ready, before their ports.
 const READY: &str = "listening on ";

@@ -9,6 +9,7 @@
 //! * [`simulated_iam`]: IAM as no emulator has it: real pages, real ages, throttling.
 //! * [`simulated_organization`]: which accounts there are. The simulated IAM serves it, and the way into them.
 //! * [`simulated_ses`]: what the emulator's SES lacks: rate, daily quota, a configuration set's events.
+//! * [`simulated_clock`]: the time that the simulated services go by.
 //! * [`https_fronts`]: HTTPS in front of services that speak HTTP.
 //! * [`aws`]: a client for the few AWS calls the testbed makes.
 //!
@@ -86,6 +87,7 @@ mod query_server;
 pub mod run_directory;
 pub mod scenarios;
 pub mod share;
+pub mod simulated_clock;
 pub mod simulated_iam;
 pub mod simulated_organization;
 pub mod simulated_ses;

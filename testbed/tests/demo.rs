@@ -173,7 +173,7 @@ impl Running {
 
     /// What was killed may take a moment to be gone.
     fn assert_nothing_is_left(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_mins(3);
         let is_left = || TcpStream::connect(&self.endpoint).is_ok() || !self.processes().is_empty();
         while is_left() {
             assert!(Instant::now() < deadline, "left behind: {:?}", self.processes());

@@ -1,11 +1,10 @@
 //! `keynudge run` and `keynudge status` as their user sees them, on the deployed template with the real functions.
 //!
-//! All tests but one share an emulator, each with an account of its own, whose users are known.
+//! All tests share an emulator, each with an account of its own, whose users are known.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 use std::{fs, num::NonZeroU32};
 
 use chrono::{TimeDelta, Utc};
@@ -16,6 +15,7 @@ use keynudge_testbed::functions::Function;
 use keynudge_testbed::outbox::{self, Verdict};
 use keynudge_testbed::pipeline::Patience;
 use keynudge_testbed::population::{Population, Setting, Totals};
+use keynudge_testbed::simulated_iam::account::Settings;
 use keynudge_testbed::simulated_iam::{self, SimulatedIam, TokenBucket};
 use keynudge_testbed::simulated_ses::{self, SimulatedSes};
 use serde_json::{Value, json};
@@ -278,15 +278,12 @@ async fn whoever_is_asked_decides_and_a_terminal_is_drawn_anew() {
 #[tokio::test]
 async fn a_throttled_run_is_as_exact_as_it_says() {
     let limit = TokenBucket { rate: NonZeroU32::new(50).unwrap(), burst: NonZeroU32::new(2).unwrap() };
-    let options = simulated_iam::Options {
-        latency: Duration::from_millis(50),
-        limit: Some(limit),
-        ..simulated_iam::Options::default()
-    };
-    let cloud = Cloud::start(&options).await;
     let population = Population::typical(&Setting::default(), 30, 5, 9);
     let parameters = Parameters::unpaced().with("Timing", "testbed");
-    let stack = Stack::deploy_to(&cloud, &population, &parameters).await;
+    let stack = Stack::deploy_with(&population, &parameters).await;
+    // How many calls the limit throttles depends on how fast they come; some are throttled in any case.
+    let settings = Settings { limit: Some(limit), throttled_at_first: 8, ..Settings::default() };
+    Cloud::shared().await.iam.set_account(stack.deployment.aws.account(), settings);
     let output = stack.keynudge(&["run", "--yes", "--no-follow"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     eventually("it is over", async || {
@@ -315,8 +312,14 @@ struct Cloud {
 }
 
 impl Cloud {
-    async fn start(options: &simulated_iam::Options) -> Self {
-        let iam = SimulatedIam::start(options).unwrap();
+    /// The one of all tests, which ends with the process.
+    async fn shared() -> &'static Self {
+        static CLOUD: OnceCell<Cloud> = OnceCell::const_new();
+        CLOUD.get_or_init(Self::start).await
+    }
+
+    async fn start() -> Self {
+        let iam = SimulatedIam::start(&simulated_iam::Options::default()).unwrap();
         let ses = SimulatedSes::start(&simulated_ses::Options::default()).unwrap();
         let options = emulator::Options {
             iam: Iam::At(iam.endpoint()),
@@ -343,12 +346,7 @@ impl Stack {
     }
 
     async fn deploy_with(population: &Population, parameters: &Parameters) -> Self {
-        static CLOUD: OnceCell<Cloud> = OnceCell::const_new();
-        let start = async || Cloud::start(&simulated_iam::Options::default()).await;
-        Self::deploy_to(CLOUD.get_or_init(start).await, population, parameters).await
-    }
-
-    async fn deploy_to(cloud: &Cloud, population: &Population, parameters: &Parameters) -> Self {
+        let cloud = Cloud::shared().await;
         let packages = packages().await;
         let aws = Client::new(cloud.emulator.endpoint(), fresh_account());
         cloud.iam.set_users(aws.account(), population.users());

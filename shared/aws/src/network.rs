@@ -22,7 +22,7 @@ use crate::replay::loader;
 use crate::ses::{Sending, SesMailer};
 
 /// Long enough for a busy machine to accept a connection in half of it.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server that does one and the same thing to each connection, and counts them.
 struct Server {

@@ -37,10 +37,11 @@ pub(super) async fn run(size: &Size, packages: &Packages, report: &impl Fn(&str)
 
     let mut outcome = world.outcome(Scenario::Replay, 0).await?;
     outcome.promise(mistaken.taken == 0, "no mail is taken while the sender is not verified");
-    outcome.promise(given_up == outcome.expected, format!("every mail is given up ({given_up})"));
+    // One that is delivered twice is given up twice.
+    outcome.promise(given_up >= outcome.expected, format!("every mail is given up ({given_up})"));
     outcome.promise_that_nothing_is_lost();
     world.promise_that_nothing_is_given_up(&mut outcome).await?;
-    outcome.promise(outcome.duplicates == 0, "nobody is mailed twice");
+    outcome.promise_that_nobody_is_mailed_twice();
     Ok(outcome)
 }
 

@@ -23,12 +23,10 @@ const DAY: Duration = Duration::from_hours(24);
 const REST_OF_THE_DAY: Duration = Duration::from_secs(5);
 
 /// Mails leave at one a second.
-const PATIENCE: Patience = Patience { overall: Duration::from_hours(2), standstill: Duration::from_mins(2) };
+const PATIENCE: Patience = Patience { overall: Duration::from_hours(2), standstill: Duration::from_mins(5) };
 
-/// One in a hundred mails may be throttled.
-const SENDS_PER_THROTTLE: u64 = 100;
-
-/// All are mailed in the end, at SES's pace.
+/// All are mailed in the end, and no notifier sends faster than its share of the rate. How many mails SES
+/// throttles all the same is the machine's matter: a mail that is late comes too soon before the next one.
 pub(super) async fn run(size: &Size, packages: &Packages, report: &impl Fn(&str)) -> Result<Outcome> {
     let plan = Plan {
         ses: simulated_ses::Options { rate: Some(RATE), per_day: Some(PER_DAY), ..Default::default() },
@@ -49,11 +47,13 @@ pub(super) async fn run(size: &Size, packages: &Packages, report: &impl Fn(&str)
     let mut outcome = world.outcome(Scenario::Sandbox, 0).await?;
     outcome.promise_that_nothing_is_lost();
     world.promise_that_nothing_is_given_up(&mut outcome).await?;
-    outcome.promise(outcome.duplicates == 0, "nobody is mailed twice");
+    outcome.promise_that_nobody_is_mailed_twice();
+    let too_many = world.ses.mails_ahead_of_rate(account);
+    outcome.promise(too_many == 0, format!("no mail is sent before the rate allows it ({too_many} were)"));
     let Sends { taken, throttled, over_quota, .. } = world.ses.sends(account);
-    let refused = throttled + over_quota;
-    let rarely = refused * SENDS_PER_THROTTLE <= taken + refused;
-    outcome.promise(rarely, format!("SES throttles one mail in a hundred at most (of {taken}, {refused})"));
+    report(&format!(
+        "SES took {taken} mails; it refused {throttled} for the rate and {over_quota} for the quota"
+    ));
     Ok(outcome)
 }
 

@@ -18,6 +18,6 @@ pub(super) async fn run(size: &Size, packages: &Packages, report: &impl Fn(&str)
     let mut outcome = world.outcome(Scenario::Triple, 0).await?;
     outcome.promise_that_nothing_is_lost();
     world.promise_that_nothing_is_given_up(&mut outcome).await?;
-    outcome.promise(outcome.duplicates == 0, "nobody is mailed twice");
+    outcome.promise_that_nobody_is_mailed_twice();
     Ok(outcome)
 }

@@ -13,6 +13,9 @@ pub struct Settings {
     pub role: Option<Role>,
     /// How many calls it may make; `None` for as many as any account.
     pub limit: Option<TokenBucket>,
+    /// How many calls of each operation are throttled before the first is answered: throttling that does
+    /// not depend on how fast calls come on this machine.
+    pub throttled_at_first: u64,
     /// What its administrators call it.
     pub alias: Option<String>,
     /// What becomes of its credential reports.

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::Account;
+use crate::simulated_clock::SimulatedClock;
 use crate::simulated_organization::Organization;
 use crate::{Result, query_server};
 use account::Settings;
@@ -53,12 +54,19 @@ pub struct Options {
     pub limit: Option<TokenBucket>,
     /// How long a role's credentials hold.
     pub session: Duration,
+    /// What the limits go by.
+    pub clock: SimulatedClock,
 }
 
 impl Default for Options {
     /// At once and without limits; credentials hold as long as STS's do by default.
     fn default() -> Self {
-        Self { latency: Duration::ZERO, limit: None, session: Duration::from_hours(1) }
+        Self {
+            latency: Duration::ZERO,
+            limit: None,
+            session: Duration::from_hours(1),
+            clock: SimulatedClock::running(),
+        }
     }
 }
 

@@ -10,7 +10,11 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::DashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use serde_json::Value;
 
 use super::account::Settings;
@@ -23,7 +27,10 @@ use super::roles::{self, Sessions, Wanted};
 use super::{Calls, Options, TokenBucket};
 use crate::aws::{Account, STS_VERSION};
 use crate::query_server::Credential;
+use crate::simulated_clock::SimulatedClock;
 use crate::simulated_organization::{self, Organization};
+
+type Bucket<Key, Store> = RateLimiter<Key, Store, SimulatedClock, NoOpMiddleware<Nanos>>;
 
 /// What the requests share.
 pub(super) struct State {
@@ -36,7 +43,8 @@ pub(super) struct State {
     calls: Mutex<BTreeMap<(Account, String), Calls>>,
     calls_by_second: Mutex<BTreeMap<(Account, u64), Calls>>,
     started_at: Instant,
-    buckets: Option<DefaultKeyedRateLimiter<Account>>,
+    clock: SimulatedClock,
+    buckets: Option<Bucket<Account, DashMapStateStore<Account>>>,
     latency: Duration,
     requests: AtomicU64,
 }
@@ -45,11 +53,11 @@ pub(super) struct State {
 #[derive(Default)]
 struct AccountState {
     settings: Settings,
-    bucket: Option<DefaultDirectRateLimiter>,
+    bucket: Option<Bucket<NotKeyed, InMemoryState>>,
 }
 
 impl TokenBucket {
-    fn quota(self) -> Quota {
+    pub(crate) fn quota(self) -> Quota {
         Quota::per_second(self.rate).allow_burst(self.burst)
     }
 }
@@ -72,7 +80,10 @@ impl State {
             calls: Mutex::default(),
             calls_by_second: Mutex::default(),
             started_at: Instant::now(),
-            buckets: options.limit.map(|bucket| RateLimiter::keyed(bucket.quota())),
+            clock: options.clock.clone(),
+            buckets: options
+                .limit
+                .map(|bucket| RateLimiter::dashmap_with_clock(bucket.quota(), options.clock.clone())),
             latency: options.latency,
             requests: AtomicU64::default(),
         }
@@ -85,7 +96,8 @@ impl State {
     }
 
     pub(super) fn set_account(&self, account: &Account, settings: Settings) {
-        let bucket = settings.limit.map(|bucket| RateLimiter::direct(bucket.quota()));
+        let bucket =
+            settings.limit.map(|bucket| RateLimiter::direct_with_clock(bucket.quota(), self.clock.clone()));
         let state = Arc::new(AccountState { settings, bucket });
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         accounts.insert(account.clone(), state);
@@ -127,15 +139,22 @@ impl State {
 
     /// Takes a token out of the account's bucket, if there is one, and counts the call either way.
     fn admit(&self, account: &Account, action: &str) -> Result<(), Refusal> {
-        let throttled = match &self.account(account).bucket {
+        let state = self.account(account);
+        let exceeds = || match &state.bucket {
             Some(own) => own.check().is_err(),
             None => self.buckets.as_ref().is_some_and(|all| all.check_key(account).is_err()),
         };
+        let throttled = self.throttled(account, action) < state.settings.throttled_at_first || exceeds();
         self.count(account, action, throttled);
         let mut by_second = self.calls_by_second.lock().unwrap_or_else(PoisonError::into_inner);
         let second = self.started_at.elapsed().as_secs();
         by_second.entry((account.clone(), second)).or_default().add(throttled);
         if throttled { Err(Refusal::throttled()) } else { Ok(()) }
+    }
+
+    fn throttled(&self, account: &Account, action: &str) -> u64 {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.get(&(account.clone(), action.to_owned())).map_or(0, |calls| calls.throttled)
     }
 
     fn count(&self, account: &Account, action: &str, throttled: bool) {

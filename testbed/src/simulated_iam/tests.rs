@@ -14,6 +14,7 @@ use super::{Calls, Options, SimulatedIam, TokenBucket};
 use crate::Error;
 use crate::aws::{Account, Client, IAM};
 use crate::deployment::Members;
+use crate::simulated_clock::SimulatedClock;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -189,7 +190,8 @@ async fn users_keys_tags_and_last_use_are_written_as_iam_writes_them() {
 async fn a_drained_bucket_throttles_as_iam_does_and_each_account_has_its_own() {
     let few = NonZeroU32::new(5).unwrap();
     let limit = Some(TokenBucket { rate: NonZeroU32::MIN, burst: few });
-    let testbed = Testbed::with(&Options { limit, ..Options::default() }, users(1));
+    let testbed =
+        Testbed::with(&Options { limit, clock: SimulatedClock::standing(), ..Options::default() }, users(1));
     for _ in 0..5 {
         testbed.list_users(&[]).await.unwrap();
     }

@@ -23,12 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::Account;
+use crate::simulated_clock::SimulatedClock;
 pub use crate::simulated_iam::TokenBucket;
 use crate::{Result, query_server};
 use server::State;
 
 /// How it behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How fast each account may send; `None` for as fast as it likes.
     pub rate: Option<TokenBucket>,
@@ -36,11 +37,13 @@ pub struct Options {
     pub per_day: Option<u32>,
     /// Whether events are published.
     pub events: bool,
+    /// What rate and quota go by.
+    pub clock: SimulatedClock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate: None, per_day: None, events: true }
+        Self { rate: None, per_day: None, events: true, clock: SimulatedClock::running() }
     }
 }
 
@@ -103,6 +106,13 @@ impl SimulatedSes {
     /// Moves the clock on by which rate and quota go.
     pub fn advance(&self, by: Duration) {
         self.state.limits.clock.advance(by);
+    }
+
+    /// By how many mails an account's senders were ahead of its rate at most: 0 if each of them keeps to
+    /// its share, however busy the machine is.
+    #[must_use]
+    pub fn mails_ahead_of_rate(&self, account: &Account) -> u64 {
+        self.state.limits.too_many(account)
     }
 
     /// What became of an account's mails so far.

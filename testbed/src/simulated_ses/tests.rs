@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::{Options, Sends, SimulatedSes, TokenBucket};
 use crate::aws::{Account, Client, SES};
+use crate::simulated_clock::SimulatedClock;
 use crate::{Error, query_server};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A call as the emulator got it.
 struct Seen {
@@ -86,8 +87,10 @@ fn refusal(result: crate::Result<()>) -> (String, String) {
     }
 }
 
-fn bucket(rate: u32, burst: u32) -> TokenBucket {
-    TokenBucket { rate: NonZeroU32::new(rate).unwrap(), burst: NonZeroU32::new(burst).unwrap() }
+/// One mail a second, so many at once, by a clock that stands still.
+fn one_a_second(burst: u32) -> Options {
+    let bucket = TokenBucket { rate: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() };
+    Options { rate: Some(bucket), clock: SimulatedClock::standing(), ..Options::default() }
 }
 
 #[tokio::test]
@@ -102,7 +105,7 @@ async fn a_mail_is_passed_on_as_it_came() {
 
 #[tokio::test]
 async fn who_sends_too_fast_is_throttled_until_the_clock_moves_on() {
-    let testbed = Testbed::with(Options { rate: Some(bucket(1, 2)), ..Options::default() });
+    let testbed = Testbed::with(one_a_second(2));
     testbed.send("ada@corp.example").await.unwrap();
     testbed.send("ada@corp.example").await.unwrap();
     let refused = refusal(testbed.send("ada@corp.example").await);
@@ -112,6 +115,34 @@ async fn who_sends_too_fast_is_throttled_until_the_clock_moves_on() {
 
     testbed.send("ada@corp.example").await.unwrap();
     assert_eq!(testbed.sends(), Sends { taken: 3, throttled: 1, ..Sends::default() });
+}
+
+/// Two senders that share a mail a second: each may send one at once, and then every other second.
+#[tokio::test]
+async fn senders_that_keep_to_their_share_are_never_ahead_of_the_rate_and_late_mails_are_no_fault_of_theirs()
+{
+    let testbed = Testbed::with(one_a_second(2));
+    let account = testbed.client.account();
+    for _ in 0..2 {
+        let _: IgnoredAny = testbed.client.query(SES, "GetSendQuota", &[]).await.unwrap();
+    }
+    // One sender's mails come in time, the other's are late by two seconds.
+    testbed.send("ada@corp.example").await.unwrap();
+    testbed.ses.advance(Duration::from_secs(2));
+    testbed.send("ada@corp.example").await.unwrap();
+    testbed.send("bob@corp.example").await.unwrap();
+    refusal(testbed.send("bob@corp.example").await);
+    assert_eq!(testbed.ses.mails_ahead_of_rate(account), 0);
+
+    refusal(testbed.send("bob@corp.example").await);
+    assert_eq!(testbed.ses.mails_ahead_of_rate(account), 1);
+}
+
+#[tokio::test]
+async fn a_sender_that_does_not_ask_for_the_rate_is_ahead_of_it() {
+    let testbed = Testbed::with(one_a_second(2));
+    testbed.send("ada@corp.example").await.unwrap();
+    assert_eq!(testbed.ses.mails_ahead_of_rate(testbed.client.account()), 1);
 }
 
 #[tokio::test]
@@ -132,7 +163,7 @@ async fn the_daily_quota_is_one_of_any_24_hours() {
 
 #[tokio::test]
 async fn each_account_has_its_own_limits() {
-    let testbed = Testbed::with(Options { per_day: Some(1), rate: Some(bucket(1, 1)), ..Options::default() });
+    let testbed = Testbed::with(Options { per_day: Some(1), ..one_a_second(1) });
     testbed.send("ada@corp.example").await.unwrap();
     let other = Testbed { client: Client::new(testbed.ses.endpoint(), Account::nth(2)), ..testbed };
     other.send("ada@corp.example").await.unwrap();
@@ -152,8 +183,7 @@ async fn the_quota_says_what_the_limits_are_and_what_was_sent() {
         #[serde(rename = "GetSendQuotaResult")]
         quota: Quota,
     }
-    let testbed =
-        Testbed::with(Options { per_day: Some(200), rate: Some(bucket(1, 1)), ..Options::default() });
+    let testbed = Testbed::with(Options { per_day: Some(200), ..one_a_second(1) });
     testbed.send("ada@corp.example").await.unwrap();
     let Response { quota } = testbed.client.query(SES, "GetSendQuota", &[]).await.unwrap();
     let expected = Quota { max24_hour_send: 200.0, max_send_rate: 1.0, sent_last24_hours: 1.0 };

@@ -33,7 +33,8 @@ const CHOSEN: &str = "ou-ab12-11111111";
 const INSIDE: &str = "ou-ab12-22222222";
 const ELSEWHERE: &str = "ou-ab12-33333333";
 
-/// Far less than what the functions allow themselves.
+/// Far less than what the functions allow themselves. How many calls it throttles depends on how fast they
+/// come.
 const FEW_CALLS: TokenBucket =
     TokenBucket { rate: NonZeroU32::new(10).unwrap(), burst: NonZeroU32::new(2).unwrap() };
 
@@ -144,6 +145,7 @@ async fn the_owners_in_an_organization_are_mailed_and_no_account_holds_up_anothe
     let [_, payments, throttled, denied, _, suspended, _] = &mut places;
     payments.settings.alias = Some("corp-payments".to_owned());
     throttled.settings.limit = Some(FEW_CALLS);
+    throttled.settings.throttled_at_first = 4;
     denied.settings.role = None;
     suspended.member.state = State::Suspended;
     furnish(&places).await;

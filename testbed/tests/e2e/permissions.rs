@@ -30,7 +30,7 @@ use crate::support::{
     secrets_of, send, start, timestamp,
 };
 
-const DEADLINE: Duration = Duration::from_mins(3);
+const DEADLINE: Duration = Duration::from_mins(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Deployments at a time.
 const CONCURRENCY: usize = 4;

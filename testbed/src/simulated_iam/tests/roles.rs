@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{ListUsersResponse, users};
 use crate::aws::{Account, Client, IAM, STS};
+use crate::simulated_clock::SimulatedClock;
 use crate::simulated_iam::account::{Role, Settings};
 use crate::simulated_iam::{Calls, Options, SimulatedIam, TokenBucket};
 use crate::{Error, Result};
@@ -123,7 +124,8 @@ async fn credentials_that_are_over_or_made_up_are_refused() {
 async fn an_account_may_have_a_bucket_of_its_own() {
     let limit = TokenBucket { rate: NonZeroU32::MIN, burst: NonZeroU32::MIN };
     let settings = Settings { limit: Some(limit), ..Settings::default() };
-    let testbed = Testbed::with(&Options::default(), settings);
+    let options = Options { clock: SimulatedClock::standing(), ..Options::default() };
+    let testbed = Testbed::with(&options, settings);
     let member = Client::new(testbed.iam.endpoint(), testbed.member.clone());
     for client in [&testbed.caller, &testbed.caller, &member] {
         client.query::<IgnoredAny>(IAM, "ListUsers", &[]).await.unwrap();
