@@ -88,9 +88,12 @@ impl Allowance {
         let instances = self.instances.get();
         self.left.set(match quota.left_today {
             None => Left::Unlimited,
-            Some(0) => Left::Mails(0, Instant::now() + self.ask_again_after),
-            // The other instances may not need theirs: when a share is used up, what is left then is shared again.
-            Some(left) => Left::Mails(left.div_ceil(instances.into()), Instant::now()),
+            Some(left) => match left / u64::from(instances) {
+                // Fewer than there are instances, and no instance knows which of them it is.
+                0 => Left::Mails(0, Instant::now() + self.ask_again_after),
+                // The other instances may not need theirs: when a share is used up, what is left then is shared again.
+                share => Left::Mails(share, Instant::now()),
+            },
         });
         let mut pace = self.pace.borrow_mut();
         if pace.is_none() {
@@ -146,12 +149,52 @@ mod tests {
             allowance.turn(&ses).await.unwrap();
         }
         assert_eq!(ses.quota_calls.get(), 1);
-        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(1) }));
+        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(2) }));
         allowance.turn(&ses).await.unwrap();
         ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(0) }));
         let error = allowance.turn(&ses).await.unwrap_err();
         assert_eq!((error.class, error.code.as_str()), (FailureClass::Operator, QUOTA_USED_UP));
         assert_eq!(ses.quota_calls.get(), 3);
+    }
+
+    /// How many mails a fleet may send that asks SES all at once, while SES allows `left` of them.
+    async fn mails_of_fleet(instances: u32, left: u64) -> u64 {
+        let ses = ses(None, Some(left));
+        let mut mails = 0;
+        for _ in 0..instances {
+            let allowance = allowance(instances);
+            ses.quota_calls.set(0);
+            // Up to where the instance would ask for another share.
+            while allowance.turn(&ses).await.is_ok() && ses.quota_calls.get() == 1 {
+                mails += 1;
+            }
+        }
+        mails
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shares_of_all_instances_add_up_to_no_more_than_what_is_left() {
+        for instances in [1, 2, 3, 7] {
+            for left in 0..50 {
+                let shares = mails_of_fleet(instances, left).await;
+                let unused = left.checked_sub(shares).expect("a mail over the quota");
+                assert!(unused < instances.into(), "{instances} instances leave {unused} of {left}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mail_that_two_instances_could_both_take_is_left_for_later() {
+        let (ses, allowances) = (ses(None, Some(1)), [allowance(2), allowance(2)]);
+        for allowance in &allowances {
+            let error = allowance.turn(&ses).await.unwrap_err();
+            assert_eq!((error.class, error.code.as_str()), (FailureClass::Operator, QUOTA_USED_UP));
+        }
+        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(2) }));
+        advance(Duration::from_hours(1)).await;
+        for allowance in &allowances {
+            allowance.turn(&ses).await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]
