@@ -128,6 +128,10 @@ metrics! {
     FindingsRepeated,
     /// As [`Self::ChecksReturned`], of findings.
     FindingsReturned,
+    /// Dead letters of checks that were replayed, and came to their end once more, done or given up. In the runs' records alone.
+    ChecksReplayed,
+    /// The same of findings.
+    FindingsReplayed,
     /// Batches that are missing in the runs' records.
     CountsNotRecorded,
     /// Records that failed and were given back to their queue, to be tried again.

@@ -274,6 +274,16 @@ impl Tally<'_> {
         metrics.into_iter().map(|metric| self.get(metric)).sum()
     }
 
+    /// Checks that are dead. A dead letter that was replayed and came to another end since is counted by that alone.
+    fn dead_checks(&self) -> u64 {
+        self.get(Metric::ChecksGivenUp).saturating_sub(self.get(Metric::ChecksReplayed))
+    }
+
+    /// As [`Self::dead_checks`], of findings.
+    fn dead_findings(&self) -> u64 {
+        self.get(Metric::FindingsGivenUp).saturating_sub(self.get(Metric::FindingsReplayed))
+    }
+
     fn vanished_checks(&self) -> u64 {
         self.get(Metric::ChecksRepeated).saturating_sub(self.get(Metric::ChecksReturned))
     }
@@ -283,8 +293,7 @@ impl Tally<'_> {
     }
 }
 
-/// What is missing in a sum, and who of that is dead: (dead, waiting, excess). A dead letter that was replayed and done since
-/// is not missing, and no longer dead.
+/// What is missing in a sum, and who of that is dead: (dead, waiting, excess).
 fn missing(total: u64, parts: u64, given_up: u64) -> (u64, u64, u64) {
     let missing = total.saturating_sub(parts);
     let dead = given_up.min(missing);
@@ -343,11 +352,11 @@ fn checks(records: &[AccountRecord], all: &BTreeMap<Metric, u64>) -> Checks {
     );
     let all = Tally(all);
     checks.margin = all.vanished_checks().max(checks.excess);
-    // Scans and findings make checks. If one was delivered twice, there may be checks that nobody has counted, since who sent
-    // them vanished: those that came to an end are too many, and were no dead letters that were replayed.
+    // Scans and findings make checks. If one was delivered twice, a function that sent checks may have died before it counted
+    // them: more checks came to an end than there were to do.
     let made_again = [Metric::ScansRedelivered, Metric::FindingsRedelivered];
     if all.sum(made_again) > 0 {
-        let ended = checks.checked + checks.denied + all.get(Metric::ChecksGivenUp);
+        let ended = checks.checked + checks.denied + all.dead_checks();
         checks.margin = checks.margin.max(ended.saturating_sub(checks.to_do()));
     }
     checks
@@ -357,7 +366,7 @@ fn checks(records: &[AccountRecord], all: &BTreeMap<Metric, u64>) -> Checks {
 fn checks_of_one(counts: &Tally<'_>) -> Checks {
     let (checked, denied) = (counts.get(Metric::UsersChecked), counts.get(Metric::UsersDenied));
     let (enqueued, sent_back) = (counts.get(Metric::UsersEnqueued), counts.get(Metric::FindingsSentBack));
-    let (sent, given_up) = (counts.get(Metric::ChecksSent), counts.get(Metric::ChecksGivenUp));
+    let (sent, given_up) = (counts.get(Metric::ChecksSent), counts.dead_checks());
     let (again, ahead) = if counts.get(Metric::ScansCompleted) > 0 {
         (sent.saturating_sub(enqueued), 0)
     } else {
@@ -398,7 +407,7 @@ fn owners(records: &[AccountRecord], all: &BTreeMap<Metric, u64>, checks: &Check
     };
     for record in records {
         let counts = Tally(&record.counts);
-        let (stale, given_up) = (counts.get(Metric::StaleOwners), counts.get(Metric::FindingsGivenUp));
+        let (stale, given_up) = (counts.get(Metric::StaleOwners), counts.dead_findings());
         let (failed, waiting, excess) = missing(stale, counts.sum(ENDS_OF_OWNERS), given_up);
         owners.failed += failed;
         owners.waiting += waiting;
@@ -410,7 +419,7 @@ fn owners(records: &[AccountRecord], all: &BTreeMap<Metric, u64>, checks: &Check
     owners.margin = margin.max(owners.excess);
     // As with checks: one that was delivered twice may have sent a finding that it has not counted.
     if all.get(Metric::ChecksRedelivered) > 0 {
-        let ended = all.sum(ENDS_OF_OWNERS) + all.get(Metric::FindingsGivenUp);
+        let ended = all.sum(ENDS_OF_OWNERS) + all.dead_findings();
         owners.margin = owners.margin.max(ended.saturating_sub(stale));
     }
     owners
