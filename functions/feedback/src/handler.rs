@@ -135,6 +135,7 @@ fn conclude(owner: &Owner, event: SesEvent, before: &Entry, after: &Entry, metri
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::fs;
 
     use chrono::TimeDelta;
     use keynudge_core::failure::{CallFailed, FailureClass};
@@ -173,6 +174,7 @@ mod tests {
             as_of_date: now().date_naive() + TimeDelta::days(days),
             stage: 1,
             key_ids: vec!["AKIAIOSFODNN7EXAMPLE".parse().unwrap()],
+            mailbox: None,
         };
         match entry.claim(&notice, &id.parse().unwrap(), now() + TimeDelta::days(days), &rules) {
             Claiming::Free(entry) => entry,
@@ -292,6 +294,59 @@ mod tests {
         for (kind, id) in [("Send", "a"), ("Send", "z"), ("Bounce", "z")] {
             let (given_back, metrics) = handle(&listener, &[about_jane(kind, id)]).await;
             assert_eq!((given_back.len(), counts(&metrics)), (0, [1, 0, 0]), "{kind} {id}");
+        }
+        assert_eq!(listener.ledger.entry(&jane()), entry);
+    }
+
+    /// What SES published for real mails; here about jane's mail under the claim `a`.
+    fn seen(case: &str) -> String {
+        let file = format!("{}/../../shared/core/src/feedback/cases/{case}.json", env!("CARGO_MANIFEST_DIR"));
+        let event = fs::read_to_string(file).unwrap();
+        event.replace("AIDAAAAAAAAAAAAAAAAA", jane().user_id.as_str()).replace("0123456789abcdef", "a")
+    }
+
+    #[tokio::test]
+    async fn an_owner_whose_address_does_not_exist_is_not_reached_whatever_ses_calls_the_bounce() {
+        for case in [
+            "transient-general-5.4.4",
+            "transient-general-5.3.0",
+            "transient-general-4.4.7",
+            "eventbridge-envelope-bounce",
+        ] {
+            let listener = listener(ledger_with(marked("a")));
+            let (_, metrics) = handle(&listener, &[seen(case)]).await;
+            let not_reached =
+                listener.ledger.entry(&jane()).not_reached.map(|not_reached| not_reached.reason);
+            assert_eq!(not_reached, Some(NotReachedReason::Bounce), "{case}");
+            assert_eq!(counts(&metrics), [1, 0, 1], "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_owner_who_is_absent_counts_as_reached() {
+        let listener = listener(ledger_with(marked("a")));
+        let absent = seen("transient-general-5.4.4").replace("5.4.4", "");
+        let (_, metrics) = handle(&listener, &[absent]).await;
+        assert_eq!((listener.ledger.entry(&jane()), counts(&metrics)), (marked("a"), [1, 0, 0]));
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_waits_to_be_confirmed_is_put_aside_with_that_reason() {
+        let listener = listener(MemoryLedger::default());
+        let (given_back, _) = handle(&listener, &[seen("sns-subscription-confirmation")]).await;
+        let [letter] = listener.source.dead_letters.take().try_into().unwrap();
+        assert_eq!((given_back.len(), letter.reason), (0, "subscription_unconfirmed"));
+        assert!(letter.detail.contains("waits to be confirmed"), "{}", letter.detail);
+    }
+
+    /// The owner was mailed twice, and the mail that SES speaks of last is the first.
+    #[tokio::test]
+    async fn a_bounce_of_an_earlier_mail_says_nothing_of_the_one_that_was_sent_since() {
+        let entry = claimed(&marked("a"), "b", 7).mark_sent(&"b".parse().unwrap(), now()).unwrap();
+        let listener = listener(ledger_with(entry.clone()));
+        for kind in ["Bounce", "Complaint", "Reject", "Send"] {
+            let (given_back, metrics) = handle(&listener, &[about_jane(kind, "a")]).await;
+            assert_eq!((given_back.len(), counts(&metrics)), (0, [1, 0, 0]), "{kind}");
         }
         assert_eq!(listener.ledger.entry(&jane()), entry);
     }

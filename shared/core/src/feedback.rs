@@ -1,5 +1,6 @@
-//! What SES tells about mails, as it arrives: the events of a configuration set or the notifications of an identity, raw
-//! or in SNS's envelope (SES developer guide, "Contents of event data that Amazon SES publishes to Amazon SNS").
+//! What SES tells about mails, as it arrives: the events of a configuration set or the notifications of an identity, raw,
+//! in SNS's envelope or in EventBridge's (SES developer guide, "Contents of event data that Amazon SES publishes to Amazon
+//! SNS" and "… to Amazon EventBridge").
 //!
 //! Nobody is believed to be SES because of where a message came from: whoever may publish to the topic can send one. What
 //! it says is only of consequence with a claim's id, which is random, and known to the mail and the ledger alone.
@@ -20,6 +21,11 @@ const TOPIC_VALIDATED: &str = "Successfully validated SNS topic for Amazon SES e
 /// Bounces that SES counts as passing, and that the next reminder will meet again: a mail server refuses the mail for
 /// what it is, and not for what its mailbox is like today.
 const REFUSED_FOR_WHAT_IT_IS: [&str; 3] = ["ContentRejected", "AttachmentRejected", "MessageTooLarge"];
+
+/// Enhanced status codes (RFC 3463) that end a delivery: class 5 is a permanent failure, and `4.4.7` says that the delivery
+/// time expired, after which SES tries no more.
+const PERMANENT_CLASS: &str = "5.";
+const EXPIRED: &str = "4.4.7";
 
 /// What SES tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +61,21 @@ impl Feedback {
                 message if message == TOPIC_VALIDATED => Ok(Self::Nothing),
                 message => Self::read_event(&message),
             },
-            // Such as the question whether to subscribe, which a person has to answer.
+            // An operator has to confirm it: Keynudge opens no link that a message brings.
+            Some("SubscriptionConfirmation") => Err(InvalidMessage::SubscriptionUnconfirmed),
             Some(_) => Err(InvalidMessage::Invalid("Type".to_owned())),
         }
     }
 
+    /// Reads an event as SES publishes it, or as EventBridge hands it on: as its `detail`.
     fn read_event(text: &str) -> Result<Self, InvalidMessage> {
+        match parse::<EventBridge>(text)?.detail {
+            Some(detail) => Self::read_ses_event(&detail.to_string()),
+            None => Self::read_ses_event(text),
+        }
+    }
+
+    fn read_ses_event(text: &str) -> Result<Self, InvalidMessage> {
         let event = match parse::<Kind>(text)?.event_type.as_str() {
             "Send" => SesEvent::Send,
             "Bounce" => parse::<BounceEvent>(text)?.bounce.meaning(),
@@ -140,6 +155,11 @@ struct SnsNotification {
 }
 
 #[derive(Deserialize)]
+struct EventBridge {
+    detail: Option<Value>,
+}
+
+#[derive(Deserialize)]
 struct Kind {
     #[serde(rename = "eventType", alias = "notificationType")]
     event_type: String,
@@ -151,11 +171,28 @@ struct BounceEvent {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Bounce {
-    bounce_type: String,
-    #[serde(default)]
-    bounce_sub_type: String,
+    #[serde(rename = "bounceType")]
+    kind: String,
+    #[serde(rename = "bounceSubType", default)]
+    sub_kind: String,
+    #[serde(rename = "bouncedRecipients", default)]
+    recipients: Vec<BouncedRecipient>,
+}
+
+#[derive(Deserialize)]
+struct BouncedRecipient {
+    /// What the recipient's mail server answered; SES leaves it out where the server sent none.
+    status: Option<String>,
+}
+
+impl BouncedRecipient {
+    /// Whether the delivery failed for good, whatever SES calls the bounce.
+    fn failed_for_good(&self) -> bool {
+        self.status.as_deref().map(str::trim).is_some_and(|status| {
+            status.starts_with(PERMANENT_CLASS) || status.split_whitespace().next() == Some(EXPIRED)
+        })
+    }
 }
 
 impl Bounce {
@@ -164,12 +201,14 @@ impl Bounce {
     /// * `Permanent`: yes. There is no such mailbox (`General`, `NoEmail`), or SES no longer tries (`Suppressed`,
     ///   `OnAccountSuppressionList`, `UnsubscribedRecipient`).
     /// * `Transient`: no. The mailbox is full (`MailboxFull`), or it answered by itself: an absence (`General`). The next
-    ///   reminder finds it better. Yes for the three that refuse the mail itself.
+    ///   reminder finds it better. Yes for the three that refuse the mail itself, and where a recipient's `status` says
+    ///   that the delivery failed for good: SES calls a domain without a mail server `Transient`, too.
     /// * `Undetermined`, and whatever SES may invent: yes, look at it. It changes nothing but what operators see, and
     ///   ends with the next reminder.
     fn meaning(&self) -> SesEvent {
-        let passes = self.bounce_type == "Transient"
-            && !REFUSED_FOR_WHAT_IT_IS.contains(&self.bounce_sub_type.as_str());
+        let passes = self.kind == "Transient"
+            && !REFUSED_FOR_WHAT_IT_IS.contains(&self.sub_kind.as_str())
+            && !self.recipients.iter().any(BouncedRecipient::failed_for_good);
         if passes { SesEvent::Send } else { SesEvent::NotReached(NotReachedReason::Bounce) }
     }
 }
@@ -347,6 +386,60 @@ mod tests {
         }
     }
 
+    /// What SES published for real mails, with the tags of a mail of Keynudge's.
+    fn seen(name: &str) -> Value {
+        let file = format!("{}/src/feedback/cases/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_mail_that_its_recipient_s_server_refused_for_good_reached_nobody_whatever_ses_calls_the_bounce() {
+        for case in ["transient-general-5.4.4", "transient-general-5.3.0", "transient-general-4.4.7"] {
+            let bounced = Ok(reminder(not_reached(NotReachedReason::Bounce)));
+            assert_eq!(read(&seen(case)), bounced, "{case}");
+            assert_eq!(read(&enveloped(&seen(case).to_string())), bounced, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_transient_bounce_without_a_failing_status_only_proves_that_ses_took_the_mail() {
+        for status in [json!(null), json!(""), json!("4.2.2"), json!("4.4.70"), json!("2.0.0"), json!("50")] {
+            let mut absent = seen("transient-general-5.4.4");
+            absent["bounce"]["bouncedRecipients"][0]["status"] = status;
+            assert_eq!(read(&absent), Ok(reminder(SesEvent::Send)), "{absent}");
+        }
+        let mut without = seen("transient-general-5.4.4");
+        without["bounce"].as_object_mut().unwrap().remove("bouncedRecipients");
+        assert_eq!(read(&without), Ok(reminder(SesEvent::Send)));
+    }
+
+    #[test]
+    fn one_recipient_of_several_whose_server_refused_is_not_reached() {
+        let recipients = json!([{"emailAddress": "a@example.com"}, {"status": " 5.1.1 (no such user)"}]);
+        let changes = [("/bounce/bounceType", json!("Transient")), ("/bounce/bouncedRecipients", recipients)];
+        assert_eq!(read_with(&changes), Ok(reminder(not_reached(NotReachedReason::Bounce))));
+    }
+
+    #[test]
+    fn an_event_that_eventbridge_hands_on_is_read_from_its_detail() {
+        let event = seen("eventbridge-envelope-bounce");
+        assert_eq!(read(&event), Ok(reminder(not_reached(NotReachedReason::Bounce))));
+        assert_eq!(read(&enveloped(&event.to_string())), read(&event), "through a topic");
+        let mut unknown = event.clone();
+        unknown["detail"] = json!({"state": "running"});
+        assert_eq!(read(&unknown).unwrap_err(), "missing field `eventType`");
+        unknown["detail"] = json!(7);
+        assert!(read(&unknown).is_err());
+    }
+
+    #[test]
+    fn a_subscription_that_waits_to_be_confirmed_is_said_to() {
+        assert_eq!(
+            read(&seen("sns-subscription-confirmation")).unwrap_err(),
+            "an SNS topic asks to send to this queue: its subscription waits to be confirmed"
+        );
+    }
+
     #[test]
     fn a_bounce_that_passes_by_itself_only_proves_that_ses_took_the_mail() {
         let bounced = not_reached(NotReachedReason::Bounce);
@@ -365,8 +458,11 @@ mod tests {
             ("Undetermined", "Undetermined", bounced),
             ("SomethingNew", "General", bounced),
         ] {
-            let changes =
-                [("/bounce/bounceType", json!(bounce_type)), ("/bounce/bounceSubType", json!(sub_type))];
+            let changes = [
+                ("/bounce/bounceType", json!(bounce_type)),
+                ("/bounce/bounceSubType", json!(sub_type)),
+                ("/bounce/bouncedRecipients", json!([{"emailAddress": "jane@example.com"}])),
+            ];
             assert_eq!(read_with(&changes), Ok(reminder(event)), "{bounce_type}/{sub_type}");
         }
     }
@@ -391,8 +487,12 @@ mod tests {
         assert_eq!(read(&enveloped(&untagged(&bounce()).to_string())), Ok(expected.clone()));
         let somebody_elses = [("/mail/tags", json!({"user_id": ["42"], "campaign": ["spring"]}))];
         assert_eq!(read_with(&somebody_elses), Ok(expected));
-        let passing = [("/mail/tags", json!({})), ("/bounce/bounceType", json!("Transient"))];
-        let passing = [&passing[..], &[("/bounce/bounceSubType", json!("MailboxFull"))]].concat();
+        let passing = [
+            ("/mail/tags", json!({})),
+            ("/bounce/bounceType", json!("Transient")),
+            ("/bounce/bounceSubType", json!("MailboxFull")),
+            ("/bounce/bouncedRecipients", json!([])),
+        ];
         assert_eq!(read_with(&passing), Ok(Feedback::Nothing));
         assert_eq!(
             read_with(&[("/mail/tags", json!({})), ("/eventType", json!("Send"))]),
@@ -442,7 +542,8 @@ mod tests {
             (("/mail/tags/user_id", json!("AIDAAAAAAAAAAAAAAAAA")), "mail.tags.user_id is invalid"),
             (("/mail/tags/claim_id", json!([{}])), "mail.tags.claim_id[0] is invalid"),
             (("/bounce/bounceType", json!({})), "bounce.bounceType is invalid"),
-            (("/Type", json!("SubscriptionConfirmation")), "Type is invalid"),
+            (("/Type", json!("UnsubscribeConfirmation")), "Type is invalid"),
+            (("/bounce/bouncedRecipients", json!("x")), "bounce.bouncedRecipients is invalid"),
             (("/Type", json!("Notification")), "missing field `Message`"),
         ] {
             assert_eq!(read_with(std::slice::from_ref(&changes)).unwrap_err(), error, "{changes:?}");
