@@ -7,9 +7,10 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
-    MessageSystemAttributeName, QueueAttributeName,
+    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
 };
 use chrono::DateTime;
+use keynudge_core::ports::REPLAYED_ATTRIBUTE;
 
 use super::Aws;
 use super::errors::{failed, refused};
@@ -155,7 +156,9 @@ pub(crate) struct AwsDestination {
 impl Destination for AwsDestination {
     async fn put(&self, work: &Work<'_>) -> Result<()> {
         match (&self.origin, work) {
-            (Origin::Queue(url), Work::Message { body, group }) => self.send(url, body, *group).await,
+            (Origin::Queue(url), Work::Message { body, group, was_given_up }) => {
+                self.send(url, body, *group, *was_given_up).await
+            }
             (Origin::Function(name), Work::Start(start)) => {
                 self.invoke(name, serde_json::to_vec(start)?).await
             }
@@ -165,9 +168,13 @@ impl Destination for AwsDestination {
 }
 
 impl AwsDestination {
-    async fn send(&self, url: &str, body: &str, group: Option<&str>) -> Result<()> {
+    async fn send(&self, url: &str, body: &str, group: Option<&str>, was_given_up: bool) -> Result<()> {
         let call = self.aws.sqs.send_message().queue_url(url).message_body(body);
-        let call = call.set_message_group_id(group.map(str::to_owned));
+        let mut call = call.set_message_group_id(group.map(str::to_owned));
+        if was_given_up {
+            let value = MessageAttributeValue::builder().data_type("String").string_value("true").build()?;
+            call = call.message_attributes(REPLAYED_ATTRIBUTE, value);
+        }
         call.send().await.map(drop).map_err(|error| failed("sqs:SendMessage", url, error))
     }
 

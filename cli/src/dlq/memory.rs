@@ -144,7 +144,7 @@ impl Destination for MemoryDestination {
             bail!("access denied");
         }
         self.taken.borrow_mut().push(match work {
-            Work::Message { body, group } => format!("{} in {body}", group.unwrap_or("no group")),
+            Work::Message { body, group, .. } => format!("{} in {body}", group.unwrap_or("no group")),
             Work::Start(start) => serde_json::to_string(start)?,
         });
         Ok(())

@@ -3,7 +3,6 @@
 //! At least once: what is interrupted between the two is still in its queue, and is sent again by the next replay. The
 //! functions take every message twice without harm, and whether an owner is mailed is the ledger's to say.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::num::NonZeroU32;
 
@@ -12,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use futures::{StreamExt, future, stream};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use serde_json::{Map, Value, json};
+use keynudge_core::ports::{REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE};
 
 use crate::Outcome;
 use crate::aws::Aws;
@@ -56,12 +55,12 @@ pub(crate) trait Destination {
     async fn put(&self, work: &Work<'_>) -> Result<()>;
 }
 
-/// What a letter asks for, without what its death left on it: no attributes, which no function reads, and no trace
-/// header, by which Lambda would take a replay for a loop.
+/// What a letter asks for, without what its death left on it: its attributes, but for the one that says that it is a
+/// replay, and the trace header, by which Lambda would take a replay for a loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work<'a> {
-    /// A message, in its group if it was in one.
-    Message { body: Cow<'a, str>, group: Option<&'a str> },
+    /// A message, in its group if it was in one, and whether a function gave it up, and counted that.
+    Message { body: &'a str, group: Option<&'a str>, was_given_up: bool },
     /// A start of the producer.
     Start(&'a Start),
 }
@@ -116,7 +115,7 @@ impl Replay {
 
         let letters_of_lanes = selected.letters.iter().map(|(lane, letter)| (&lanes[*lane], letter));
         let work: Vec<_> = letters_of_lanes
-            .filter_map(|(lane, letter)| Some((lane, letter, work_of(letter, &lane.origin, now)?)))
+            .filter_map(|(lane, letter)| Some((lane, letter, work_of(letter, &lane.origin)?)))
             .collect();
         let without_work = selected.letters.len() - work.len();
         if without_work > 0 {
@@ -152,29 +151,18 @@ impl Replay {
     }
 }
 
-/// What a letter asks for where it came from, at `now`; `None` if there is nothing in it that could be sent there.
-fn work_of<'a>(letter: &'a Letter, origin: &Origin, now: DateTime<Utc>) -> Option<Work<'a>> {
+/// What a letter asks for where it came from; `None` if there is nothing in it that could be sent there.
+fn work_of<'a>(letter: &'a Letter, origin: &Origin) -> Option<Work<'a>> {
     match origin {
-        Origin::Queue(_) => {
-            Some(Work::Message { body: anew(&letter.body, now), group: letter.message_group_id.as_deref() })
-        }
+        Origin::Queue(_) => Some(Work::Message {
+            body: &letter.body,
+            group: letter.message_group_id.as_deref(),
+            was_given_up: [REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE]
+                .iter()
+                .any(|name| letter.attributes.contains_key(*name)),
+        }),
         Origin::Function(_) => letter.content.start.as_ref().map(Work::Start),
         Origin::Unknown => None,
-    }
-}
-
-/// The message with its whole time before it: `found_at`, or `checked_at` where that is missing, says since when a
-/// finding has been tried, and would end that at the first failure. All others stay as they are, byte for byte.
-fn anew(body: &str, now: DateTime<Utc>) -> Cow<'_, str> {
-    let message: Option<Map<String, Value>> = serde_json::from_str(body).ok();
-    let is_timed =
-        |message: &Map<_, _>| ["found_at", "checked_at"].iter().any(|&time| message.contains_key(time));
-    match message.filter(is_timed) {
-        Some(mut message) => {
-            message.insert("found_at".to_owned(), json!(now));
-            Value::Object(message).to_string().into()
-        }
-        None => body.into(),
     }
 }
 
@@ -224,9 +212,10 @@ async fn replay_one<Q: DeadLetterQueue, D: Destination>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dlq::letter::tests::{check, failed_invocation, finding, now, received};
+    use serde_json::{Value, json};
+
+    use crate::dlq::letter::tests::{check, failed_invocation, now, received};
     use crate::dlq::memory::{MemoryDestination, MemoryQueue};
-    use keynudge_core::messages::{AsOfLimit, Message, StaleKeys};
 
     type TestLane = Lane<MemoryQueue, MemoryDestination>;
 
@@ -253,7 +242,7 @@ mod tests {
             let work: Vec<_> = selected
                 .letters
                 .iter()
-                .map(|(_, letter)| (lane, letter, work_of(letter, &lane.origin, now()).unwrap()))
+                .map(|(_, letter)| (lane, letter, work_of(letter, &lane.origin).unwrap()))
                 .collect();
             replay_all(&work, rate, interrupt).await
         };
@@ -262,33 +251,24 @@ mod tests {
 
     fn work(origin: &Origin, body: &Value) -> Option<String> {
         let letter = Letter::read("users", received("m-1", 5, body, &[("reason", "call_failed")]));
-        work_of(&letter, origin, now()).map(|work| match work {
-            Work::Message { body, group } => format!("{body} in {group:?}"),
+        work_of(&letter, origin).map(|work| match work {
+            Work::Message { body, group, .. } => format!("{body} in {group:?}"),
             Work::Start(start) => serde_json::to_string(start).unwrap(),
         })
     }
 
+    /// Only what a function gave up is in its count: SQS moves messages by itself, and counts none.
     #[test]
-    fn a_replayed_finding_has_its_whole_time_before_it_even_where_it_is_checked_again() {
-        let never_rechecked = finding();
-        let mut rechecked = finding();
-        rechecked["found_at"] = json!("2026-03-01T06:00:00Z");
-        for body in [never_rechecked, rechecked] {
-            let replayed = StaleKeys::read(&anew(&body.to_string(), now()), AsOfLimit::None).unwrap();
-            let check = replayed.recheck(now() + TimeDelta::hours(1)).unwrap();
-            assert_eq!(check.found_at, Some(now()));
-        }
-    }
-
-    #[test]
-    fn a_replayed_message_is_otherwise_as_it_was() {
-        let mut rechecked = check("jane");
-        rechecked["found_at"] = json!("2026-03-01T06:00:00Z");
-        let replayed: Value = serde_json::from_str(&anew(&rechecked.to_string(), now())).unwrap();
-        rechecked["found_at"] = json!("2026-03-01T12:00:00Z");
-        assert_eq!(replayed, rechecked);
-        for body in ["{ \"v\" : 1 }", "not json", "[1, 2]", &check("jane").to_string()] {
-            assert_eq!(anew(body, now()), body);
+    fn a_replay_says_whether_a_function_had_given_it_up() {
+        let queue = Origin::Queue("https://sqs/users".to_owned());
+        for (attributes, expected) in
+            [(&[("reason", "call_failed")][..], true), (&[], false), (&[("replayed", "true")], true)]
+        {
+            let letter = Letter::read("users", received("m-1", 5, &check("jane"), attributes));
+            let Some(Work::Message { was_given_up, .. }) = work_of(&letter, &queue) else {
+                panic!("no message")
+            };
+            assert_eq!(was_given_up, expected, "{attributes:?}");
         }
     }
 

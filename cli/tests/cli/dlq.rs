@@ -78,7 +78,7 @@ async fn letters_are_shown_and_put_back() {
 }
 
 #[tokio::test]
-async fn a_replay_sends_letters_back_in_their_group_and_with_nothing_else() {
+async fn a_replay_sends_letters_back_in_their_group_and_marked_as_replayed() {
     let stack = Stack::deploy().await;
     for number in 0..12 {
         stack.put("users-dead-letters", &check(&format!("user-{number:02}")), Some("call_failed")).await;
@@ -101,9 +101,12 @@ async fn a_replay_sends_letters_back_in_their_group_and_with_nothing_else() {
         assert_eq!(message["Body"], check(&format!("user-{number:02}")).to_string());
         assert_eq!(message["Attributes"]["MessageGroupId"], "123456789012");
         assert_eq!(message["Attributes"].get("AWSTraceHeader"), None, "{message}");
-        assert!(message["MessageAttributes"].as_object().is_none_or(serde_json::Map::is_empty), "{message}");
+        let attributes = message["MessageAttributes"].as_object().unwrap();
+        assert_eq!(attributes.keys().collect::<Vec<_>>(), ["replayed"], "{message}");
     }
-    assert_eq!(stack.receive_all("findings", 1).await[0]["Body"], json!({"any": "body"}).to_string());
+    let moved_by_sqs = stack.receive_all("findings", 1).await.remove(0);
+    assert_eq!(moved_by_sqs["Body"], json!({"any": "body"}).to_string());
+    assert!(moved_by_sqs["MessageAttributes"].as_object().is_none_or(serde_json::Map::is_empty));
     assert_eq!(stack.receive_all("accounts", 1).await[0]["Body"], named.to_string());
 
     let again = stack.keynudge(&["dlq", "replay", "--yes"]);
