@@ -16,7 +16,7 @@ use regex_lite::Regex;
 const COLUMNS: [&str; 2] = ["production", "testbed"];
 
 /// Where each duration is used: in which resource or section, and as which of its properties.
-const USES: [(&str, &str, &str); 14] = [
+const USES: [(&str, &str, &str); 16] = [
     ("ProducerFunction", "Timeout", "ProducerTimeout"),
     ("WorkerFunction", "Timeout", "WorkerTimeout"),
     ("NotifierFunction", "Timeout", "NotifierTimeout"),
@@ -28,6 +28,8 @@ const USES: [(&str, &str, &str); 14] = [
     ("NotifierFunction", "SES_ATTEMPT_TIMEOUT_SECONDS", "SesAttemptTimeout"),
     ("NotifierFunction", "LEASE_SECONDS", "Lease"),
     ("NotifierFunction", "UNKNOWN_LEASE_SECONDS", "UnknownLease"),
+    ("ProducerFunction", "DENIED_ROLE_DELAY_SECONDS", "DeniedRoleDelay"),
+    ("WorkerFunction", "DENIED_ROLE_DELAY_SECONDS", "DeniedRoleDelay"),
     ("Function", "RETRY_FIRST_DELAY_SECONDS", "RetryFirstDelay"),
     ("Function", "RETRY_LONGEST_DELAY_SECONDS", "RetryLongestDelay"),
     ("Function", "OPERATOR_DELAY_SECONDS", "OperatorDelay"),

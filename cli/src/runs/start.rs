@@ -49,7 +49,7 @@ pub(crate) struct Start {
     #[arg(long)]
     yes: bool,
     /// Leave a run in which nothing has moved for so long (90s, 30m, 2h)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = age)]
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = age)]
     patience: TimeDelta,
 }
 

@@ -142,9 +142,10 @@ where
             book: Book::while_redirected(redirect.is_some()),
         };
         let claim_id = ClaimId::from_bits(Uuid::new_v4().as_u128());
-        let envelope =
-            Envelope { to: redirect.unwrap_or(&finding.recipient.to), owner: &owner, claim_id: &claim_id };
-        let (mut delivery, first) = Delivery::start(Notice::of(finding), claim_id.clone(), self.rules.ledger);
+        let to = redirect.unwrap_or(&finding.recipient.to);
+        let envelope = Envelope { to, owner: &owner, claim_id: &claim_id };
+        let notice = Notice::of(finding, to);
+        let (mut delivery, first) = Delivery::start(notice, claim_id.clone(), self.rules.ledger);
         let delivered = self.deliver(&mut delivery, first, envelope, mail, deadline);
         // Cut off before the record would be: a mail that was sent is done, even if the ledger cannot be told.
         let outcome = deadline.within(TIME_TO_ANSWER + TIME_TO_TELL_OTHERWISE, delivered).await;
@@ -278,15 +279,15 @@ mod tests {
     use keynudge_core::accounts::Scope;
     use keynudge_core::contact::{AllowedDomains, ContactSource, Recipient};
     use keynudge_core::keys::StaleKey;
-    use keynudge_core::ledger::{Claim, LedgerRules};
+    use keynudge_core::ledger::{Claim, LedgerRules, NotReachedReason, SesEvent};
     use keynudge_core::mail::ReminderSettings;
     use keynudge_core::messages::Run;
     use keynudge_core::ports::SendQuota;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryDeadLetters, MemoryLedger, MemoryMailer, MemoryQueue,
-        MemoryRedelivery, MemoryRunRecords, event, given_back, no_time, now, plenty_of_time, run, source,
-        user,
+        MemoryRedelivery, MemoryRunRecords, event, event_sent_at, given_back, no_time, now, plenty_of_time,
+        run, source, user,
     };
     use tempfile::TempDir;
 
@@ -375,7 +376,7 @@ mod tests {
     }
 
     fn claimed_until(lease_until: DateTime<Utc>) -> Entry {
-        let notice = Notice::of(&stale_keys("jane", run()));
+        let notice = Notice::about(&run(), 1, &stale_keys("jane", run()).keys);
         let id = "somebody-else".parse().unwrap();
         let claim = Claim { id, lease_until, unknown_before: 0, notice };
         Entry { revision: 5, claim: Some(claim), ..Entry::default() }
@@ -496,6 +497,72 @@ mod tests {
         assert_eq!(outcome(&notifier, &[finding("jane")]).await.1, ["jane@example.com"]);
     }
 
+    /// Writes into jane's entry that her last mail bounced, as feedback does.
+    fn bounce(notifier: &TestNotifier, book: Book) {
+        let entry = notifier.ledger.entry(&owner("jane", book));
+        let claim_id = entry.history[0].claim_id.clone();
+        let bounced = entry.hear(&claim_id, SesEvent::NotReached(NotReachedReason::Bounce), now());
+        notifier.ledger.put(owner("jane", book), bounced.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_owner_whose_mail_bounced_is_mailed_at_once_when_the_address_is_repaired() {
+        let notifier = notifier();
+        let mut repaired = stale_keys("jane", run());
+        repaired.recipient.to = "jane.doe@example.com".parse().unwrap();
+        assert_eq!(outcome(&notifier, &[finding("jane")]).await.1, ["jane@example.com"]);
+        assert_eq!(outcome(&notifier, &[body(&repaired)]).await.1, NOBODY, "nobody knows of a bounce yet");
+        bounce(&notifier, Book::Live);
+        assert_eq!(outcome(&notifier, &[finding("jane")]).await.1, NOBODY, "the same address");
+        assert_eq!(outcome(&notifier, &[body(&repaired)]).await.1, ["jane.doe@example.com"]);
+        assert_eq!(outcome(&notifier, &[body(&repaired), finding("jane")]).await.1, NOBODY, "once");
+        bounce(&notifier, Book::Live);
+        assert_eq!(
+            outcome(&notifier, &[body(&repaired), finding("jane")]).await.1,
+            NOBODY,
+            "both bounced today"
+        );
+    }
+
+    #[tokio::test]
+    async fn in_a_pilot_the_mailbox_of_the_pilot_is_the_one_to_repair() {
+        let mut notifier = notifier();
+        notifier.rules.reminder.redirect_all_to = Some("pilto@example.com".parse().unwrap());
+        assert_eq!(outcome(&notifier, &[finding("jane")]).await.1, ["pilto@example.com"]);
+        bounce(&notifier, Book::Pilot);
+        let mut moved = stale_keys("jane", run());
+        moved.recipient.to = "jane.doe@example.com".parse().unwrap();
+        assert_eq!(outcome(&notifier, &[body(&moved)]).await.1, NOBODY);
+        notifier.rules.reminder.redirect_all_to = Some("pilot@example.com".parse().unwrap());
+        assert_eq!(outcome(&notifier, &[finding("jane")]).await.1, ["pilot@example.com"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_run_finds_late_on_its_own_date_is_mailed_and_not_sent_back() {
+        let notifier = notifier();
+        let mut late = stale_keys("jane", run());
+        late.run.as_of = now() - TimeDelta::hours(5) - TimeDelta::minutes(59);
+        assert_eq!(outcome(&notifier, &[body(&late)]).await.1, ["jane@example.com"]);
+        late = stale_keys("joe", run());
+        late.run.as_of = "2026-02-28T23:59:59Z".parse().unwrap();
+        assert_eq!(outcome(&notifier, &[body(&late)]).await.1, NOBODY, "of an earlier date");
+        assert_eq!(notifier.users.take().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_finding_that_was_sent_back_is_tried_for_an_hour_before_it_is_given_up() {
+        let mut notifier = notifier();
+        notifier.mailer = MemoryMailer::failing(|_| Some(FailureClass::Retry));
+        let mut old = stale_keys("jane", run());
+        old.found_at = Some(now() - TimeDelta::days(30));
+        for (minutes_ago, dead_letters) in [(0, 0), (60, 0), (61, 1)] {
+            let event = event_sent_at(&[body(&old)], now() - TimeDelta::minutes(minutes_ago));
+            let response = notifier.handle(event, plenty_of_time(), &Metrics::default()).await.unwrap();
+            assert_eq!(given_back(&response).len(), 1 - dead_letters, "{minutes_ago}");
+            assert_eq!(notifier.source.dead_letters.take().len(), dead_letters, "{minutes_ago}");
+        }
+    }
+
     #[tokio::test]
     async fn an_old_finding_is_sent_back_to_be_checked_and_mails_nobody() {
         let notifier = notifier();
@@ -554,7 +621,9 @@ mod tests {
         notifier.mailer = MemoryMailer::failing(|_| Some(FailureClass::Unknown));
         let mut finding = stale_keys("jane", run());
         finding.found_at = Some(now() - TimeDelta::days(2));
-        assert_eq!(outcome(&notifier, &[body(&finding)]).await.0, Vec::<String>::new());
+        let event = event_sent_at(&[body(&finding)], now() - TimeDelta::hours(2));
+        let response = notifier.handle(event, plenty_of_time(), &Metrics::default()).await.unwrap();
+        assert_eq!(given_back(&response), Vec::<&str>::new());
         assert_eq!(notifier.source.dead_letters.take()[0].reason, "outcome_unknown");
     }
 

@@ -1,5 +1,7 @@
 //! The producer's settings.
 
+use std::time::Duration;
+
 use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::UserFilter;
 use keynudge_core::keys::StalenessPolicy;
@@ -27,6 +29,8 @@ pub(crate) struct Rules {
     pub(crate) scope: Scope,
     pub(crate) listing: ListingRules,
     pub(crate) user_filter: UserFilter,
+    /// How long after an account has denied its role it is asked once more.
+    pub(crate) denied_role_delay: Duration,
     pub(crate) as_of: AsOfRule,
 }
 
@@ -52,6 +56,7 @@ impl Config {
                     staleness: StalenessPolicy::without_stages(vars.alert_after_days()?),
                 },
                 user_filter: vars.optional("USER_FILTER")?.unwrap_or_default(),
+                denied_role_delay: vars.seconds("DENIED_ROLE_DELAY_SECONDS")?,
                 as_of: vars.as_of_rule()?,
             },
         })
@@ -64,7 +69,7 @@ mod tests {
     use keynudge_core::audience::{Audience, PathPrefix};
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 21] = [
+    const ALL: [(&str, &str); 22] = [
         ("DEPLOYMENT", "keys"),
         ("ACCOUNTS_QUEUE_URL", "https://sqs/accounts"),
         ("ACCOUNTS_DEAD_LETTER_QUEUE_URL", "https://sqs/accounts-dead"),
@@ -77,6 +82,7 @@ mod tests {
         ("RETRY_FIRST_DELAY_SECONDS", "10"),
         ("RETRY_LONGEST_DELAY_SECONDS", "14400"),
         ("OPERATOR_DELAY_SECONDS", "3600"),
+        ("DENIED_ROLE_DELAY_SECONDS", "600"),
         ("PATH_PREFIX", "/people/"),
         ("USER_FILTER", "credential-report"),
         ("ALLOW_AS_OF", "true"),
@@ -108,6 +114,7 @@ mod tests {
         assert_eq!(config.rules.listing.path_prefix, "/people/".parse().unwrap());
         assert_eq!(config.rules.listing.staleness, StalenessPolicy::without_stages(60.try_into().unwrap()));
         assert_eq!(config.rules.user_filter, UserFilter::CredentialReport);
+        assert_eq!(config.rules.denied_role_delay, Duration::from_mins(10));
     }
 
     #[test]
@@ -129,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..12] {
+        for (name, _) in &ALL[..13] {
             assert_eq!(config_with(name, "").unwrap_err(), format!("{name}: is not set"));
         }
     }

@@ -6,17 +6,18 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use keynudge_aws::credential_report::{self, NoReport};
 use keynudge_core::audience::{SkipReason, UserFilter};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountName, RunId};
+use keynudge_core::instant;
 use keynudge_core::listing::{PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
 use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
 use keynudge_core::ports::{
     AccountAliases, CredentialReports, DeadLetters, IamByAccount, ListedUser, Organization, Outbox,
-    Redelivery, RunRecords, UserDirectory,
+    Redelivery, RoleUse, RunRecords, UserDirectory,
 };
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::clock::Clock;
@@ -152,8 +153,9 @@ where
         Ok(())
     }
 
-    /// Scans one account. One that does not let us in is done, too, as one outcome: it is counted, an alarm tells of it, and the
-    /// next run asks again. Trying for a day would not make it another outcome, and a dead letter would say the same twice.
+    /// Scans one account. One that does not let us in is tried once more. Then it is done, too, as one outcome: it is counted,
+    /// an alarm tells of it, and the next run asks again. Trying for a day would not make it another outcome, and a dead
+    /// letter would say the same twice.
     async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
         records::check_account(&scan, &self.rules.scope)?;
         let counts = Metrics::default();
@@ -170,6 +172,8 @@ where
             }
             Err(NotScanned::RoleDenied(error)) => {
                 tracing::warn!(account_id = scan.account_id.as_str(), %error, "the account does not let us in");
+                let again_after = self.rules.denied_role_delay;
+                records::leave_out(&self.source, &scan, RoleUse::Scan, again_after, deadline).await?;
                 counts.count(Metric::AccountsDenied);
                 "role_denied"
             }
@@ -302,9 +306,8 @@ impl Schedule {
             None | Some(SCHEDULED_TIME) => return Ok(clock()),
             Some(as_of) => as_of.parse::<DateTime<Utc>>().ok(),
         };
-        // Years of more digits are written in another way, and the run could not be read in the list of runs.
         as_of
-            .filter(|as_of| (1970..=9999).contains(&as_of.year()))
+            .filter(|as_of| instant::is_plausible(*as_of))
             .ok_or_else(|| InvalidMessage::Invalid("as_of".to_owned()))
     }
 }
@@ -339,6 +342,17 @@ mod tests {
         MemoryRunRecords,
     >;
 
+    const DENIED_ROLE_DELAY: Duration = Duration::from_mins(10);
+
+    /// A producer of a run in which the account first denied its role then.
+    fn denied_since(minutes_ago: i64) -> TestProducer {
+        let mut producer = producer(vec![Ok(listed(0..3))]);
+        producer.iam.own().refusal = Some(role_denied());
+        let since = now() - TimeDelta::minutes(minutes_ago);
+        producer.source.run_records.deny(ACCOUNT, RoleUse::Scan, since);
+        producer
+    }
+
     fn producer(pages: Vec<Result<Vec<ListedUser>, FailureClass>>) -> TestProducer {
         Producer {
             organization: MemoryOrganization::default(),
@@ -354,6 +368,7 @@ mod tests {
                     staleness: StalenessPolicy::without_stages(90.try_into().unwrap()),
                 },
                 user_filter: UserFilter::None,
+                denied_role_delay: DENIED_ROLE_DELAY,
                 as_of: AsOfRule::NotAhead,
             },
         }
@@ -448,8 +463,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_account_that_denies_the_role_is_one_outcome_however_often_it_is_scanned() {
-        let mut producer = producer(vec![Ok(listed(0..3))]);
-        producer.iam.own().refusal = Some(role_denied());
+        let mut producer = denied_since(10);
         for _ in 0..2 {
             let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
             assert_eq!(given_back(&answer), Vec::<&str>::new());
@@ -463,6 +477,43 @@ mod tests {
         invoke(&producer, scan_event()).await.unwrap();
         assert_eq!((recorded(&producer, "AccountsDenied"), recorded(&producer, "ScansCompleted")), (0, 1));
         assert_eq!(producer.users.take().len(), 3, "once it is repaired");
+    }
+
+    #[tokio::test]
+    async fn an_account_that_denies_the_role_is_tried_again_after_ten_minutes_before_it_is_left_out() {
+        let mut producer = producer(vec![Ok(listed(0..3))]);
+        producer.iam.own().refusal = Some(role_denied());
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), ["record-0"]);
+        let delay = producer.source.redelivery.of_record(0).unwrap().as_secs();
+        assert!((600..=605).contains(&delay), "{delay} s");
+        let recorded = |name| producer.source.run_records.get(&run(), name);
+        assert_eq!(recorded("AccountsDenied"), 0);
+
+        producer.iam.own().refusal = None;
+        invoke(&producer, scan_event()).await.unwrap();
+        let recorded = |name| producer.source.run_records.get(&run(), name);
+        assert_eq!((recorded("AccountsDenied"), recorded("ScansCompleted")), (0, 1));
+        assert_eq!(producer.users.take().len(), 3, "the role was deployed a moment ago");
+    }
+
+    #[tokio::test]
+    async fn an_account_is_left_out_when_it_has_denied_the_role_for_ten_minutes() {
+        for (minutes_ago, is_left_out) in [(9, false), (10, true), (60, true), (-5, false)] {
+            let producer = denied_since(minutes_ago);
+            let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+            assert_eq!(given_back(&answer).is_empty(), is_left_out, "{minutes_ago}");
+            let recorded = producer.source.run_records.get(&run(), "AccountsDenied");
+            assert_eq!(recorded, u64::from(is_left_out), "{minutes_ago}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_the_runs_records_a_denied_account_is_not_left_out_yet() {
+        let mut producer = denied_since(10);
+        producer.source.run_records = MemoryRunRecords::broken();
+        let answer = invoke(&producer, scan_event()).await.unwrap().unwrap();
+        assert_eq!(given_back(&answer), ["record-0"]);
     }
 
     #[tokio::test]
@@ -694,6 +745,7 @@ mod tests {
     async fn an_account_that_denies_the_role_is_no_account_without_a_report() {
         let mut producer = with_report();
         producer.iam.own().refusal = Some(role_denied());
+        producer.source.run_records.deny(ACCOUNT, RoleUse::Scan, now() - TimeDelta::minutes(10));
         let counts = counted(&producer).await;
         assert_eq!(counts, [("AccountsDenied", 1)].into());
     }

@@ -1,6 +1,7 @@
 //! The worker's settings.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::Audience;
@@ -35,6 +36,8 @@ pub(crate) struct Rules {
     pub(crate) audience: Audience,
     pub(crate) contact: ContactRules,
     pub(crate) told: ToldRules,
+    /// How long after an account has denied its role it is asked once more.
+    pub(crate) denied_role_delay: Duration,
     pub(crate) as_of: AsOfRule,
 }
 
@@ -70,6 +73,7 @@ impl Config {
                 audience: vars.required("AUDIENCE")?,
                 contact: contact(vars)?,
                 told: told(vars)?,
+                denied_role_delay: vars.seconds("DENIED_ROLE_DELAY_SECONDS")?,
                 as_of: vars.as_of_rule()?,
             },
         })
@@ -123,7 +127,7 @@ mod tests {
     use super::*;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 29] = [
+    const ALL: [(&str, &str); 30] = [
         ("DEPLOYMENT", "keys"),
         ("USERS_DEAD_LETTER_QUEUE_URL", "https://sqs/users-dead"),
         ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
@@ -137,6 +141,7 @@ mod tests {
         ("RETRY_FIRST_DELAY_SECONDS", "10"),
         ("RETRY_LONGEST_DELAY_SECONDS", "14400"),
         ("OPERATOR_DELAY_SECONDS", "3600"),
+        ("DENIED_ROLE_DELAY_SECONDS", "600"),
         ("IAM_CALLS_PER_SECOND", "10"),
         ("WORKER_CONCURRENCY", "2"),
         ("SENDER", "keys@example.com"),
@@ -181,7 +186,7 @@ mod tests {
         assert_eq!(rules.contact.fallback.unwrap().as_str(), "security@example.org");
         assert!(rules.contact.allowed.allow(&"jane@example.com".parse().unwrap()));
         assert_eq!((rules.told.remind_every_days, rules.told.book), (days(5), Book::Pilot));
-        assert_eq!(rules.as_of, AsOfRule::Any);
+        assert_eq!((rules.as_of, rules.denied_role_delay), (AsOfRule::Any, Duration::from_mins(10)));
     }
 
     #[test]
@@ -196,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..15] {
+        for (name, _) in &ALL[..16] {
             assert_eq!(error_with(name, ""), format!("{name}: is not set"));
         }
     }

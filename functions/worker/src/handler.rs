@@ -16,7 +16,7 @@ use keynudge_core::keys::StaleKey;
 use keynudge_core::ledger::Notice;
 use keynudge_core::messages::{CheckUser, Mode, StaleKeys};
 use keynudge_core::ports::{
-    DeadLetters, IamByAccount, KeyStore, LedgerReader, Outbox, Owner, Redelivery, RunRecords,
+    DeadLetters, IamByAccount, KeyStore, LedgerReader, Outbox, Owner, Redelivery, RoleUse, RunRecords,
 };
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
@@ -103,7 +103,7 @@ where
         // A batch ends with its slowest user: users of other accounts would wait along.
         let patience = if is_of_one_account(&checks) { PATIENCE } else { self.turns.interval() };
         // Boxed: what all these calls come to, one within another, is more than rustc looks through.
-        let task = async |check| Box::pin(self.check(check, patience)).await;
+        let task = async |check| Box::pin(self.check(check, patience, deadline)).await;
         let checked = records::work(checks, USERS_AT_A_TIME, deadline, TIME_FOR_ONE_USER, task).await;
         let told = records::forward(checked, &self.findings, deadline, Checked::finding).await;
         for checked in told.iter().filter_map(|record| record.result.as_ref().ok()) {
@@ -113,22 +113,40 @@ where
         Ok(records::respond(told, &self.source, deadline, metrics).await)
     }
 
-    async fn check(&self, check: CheckUser, patience: Duration) -> Result<Checked, Failure> {
+    async fn check(
+        &self,
+        check: CheckUser,
+        patience: Duration,
+        deadline: Deadline,
+    ) -> Result<Checked, Failure> {
         records::check_account(&check, &self.rules.scope)?;
-        let turns = self.turns.of(&check.account_id);
         let counts = Metrics::default();
+        let outcome = self.outcome_in_turn(&check, patience, &counts).await?;
+        if let Outcome::RoleDenied = outcome {
+            let again_after = self.rules.denied_role_delay;
+            records::leave_out(&self.source, &check, RoleUse::Checks, again_after, deadline).await?;
+        }
+        Ok(Checked { check, outcome, counts })
+    }
+
+    async fn outcome_in_turn(
+        &self,
+        check: &CheckUser,
+        patience: Duration,
+        counts: &Metrics,
+    ) -> Result<Outcome, Failure> {
+        let turns = self.turns.of(&check.account_id);
         if turns.denied().is_some() {
-            return Ok(Checked { check, outcome: Outcome::RoleDenied, counts });
+            return Ok(Outcome::RoleDenied);
         }
         turns.user(patience).await.map_err(|not_before| self.not_yet(not_before))?;
         let keys = Paced { keys: self.iam.iam(&check.account_id).await, turns };
-        let outcome = match timeout(LONGEST_CHECK, self.outcome(&keys, &check, &counts)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) if error.is_role_denied() => Outcome::RoleDenied,
-            Ok(Err(error)) => return Err(self.failed(error, &keys.turns)),
-            Err(_) => return Err(self.refused(Reason::new("check_took_too_long", ""), &keys.turns)),
-        };
-        Ok(Checked { check, outcome, counts })
+        match timeout(LONGEST_CHECK, self.outcome(&keys, check, counts)).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(error)) if error.is_role_denied() => Ok(Outcome::RoleDenied),
+            Ok(Err(error)) => Err(self.failed(error, &keys.turns)),
+            Err(_) => Err(self.refused(Reason::new("check_took_too_long", ""), &keys.turns)),
+        }
     }
 
     /// Notes in the runs' records which accounts let us in no more, each once however many of its users there are.
@@ -313,7 +331,7 @@ pub(crate) mod tests {
     use keynudge_core::failure::FailureClass;
     use keynudge_core::ids::ClaimId;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
-    use keynudge_core::ledger::{Entry, Sent};
+    use keynudge_core::ledger::{Entry, MailboxHash, NotReachedReason, Sent, SesEvent};
     use keynudge_core::ports::Book;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
@@ -354,6 +372,7 @@ pub(crate) mod tests {
             scope,
             staleness: StalenessPolicy::new(90.try_into().unwrap(), vec![]).unwrap(),
             audience: Audience::All,
+            denied_role_delay: Duration::from_mins(10),
             contact: ContactRules {
                 tag: "keynudge:contact".to_owned(),
                 default_domain: Some("example.com".parse().unwrap()),
@@ -465,6 +484,18 @@ pub(crate) mod tests {
             let not_due = 1 - u64::try_from(is_due).unwrap();
             assert_eq!((metrics.get(Metric::StaleOwners), metrics.get(Metric::MailsNotDue)), (1, not_due));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_who_was_not_reached_is_asked_for_an_address_in_every_run() {
+        let worker = worker_of_told(1);
+        let jane = Owner { account_id: ACCOUNT.parse().unwrap(), user_id: user("jane").id, book: Book::Live };
+        let mut entry = worker.ledger.entry(&jane);
+        entry.history[0].notice.mailbox = Some(MailboxHash::of(&"jane@example.org".parse().unwrap()));
+        let not_reached = SesEvent::NotReached(NotReachedReason::Bounce);
+        worker.ledger.put(jane, entry.hear(&ClaimId::from_bits(1), not_reached, now()).unwrap());
+        handle(&worker, &["jane"], &Metrics::default()).await;
+        assert_eq!(told(&worker), ["jane@example.com"], "the notifier knows whether it is another one");
     }
 
     #[tokio::test(start_paused = true)]
@@ -631,6 +662,7 @@ pub(crate) mod tests {
     async fn an_account_that_lets_us_in_no_more_is_one_outcome_and_no_records_wait_for_it() {
         let denied = MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() };
         let worker = worker_of_organization(&[("jane", vec![])], denied.clone());
+        worker.source.run_records.deny(OTHER, RoleUse::Checks, now() - TimeDelta::minutes(10));
         let bodies = [check_in(OTHER, "joe"), check_in(OTHER, "jim"), check("jane")];
         let metrics = Metrics::default();
         for _ in 0..2 {
@@ -644,6 +676,33 @@ pub(crate) mod tests {
             (recorded("AccountsDenied"), recorded("UsersDenied"), recorded("UsersChecked")),
             (1, 4, 0)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_denies_the_role_is_tried_again_after_ten_minutes_before_its_users_are_left_out()
+    {
+        let denied = MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() };
+        let worker = worker_of_organization(&[("jane", vec![])], denied.clone());
+        let bodies = [check_in(OTHER, "joe"), check("jane"), check_in(OTHER, "jim")];
+        let metrics = Metrics::default();
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!(given_back(&response), ["record-0", "record-2"]);
+        for record in [0, 2] {
+            let delay = worker.source.redelivery.of_record(record).unwrap().as_secs();
+            assert!((600..=605).contains(&delay), "{delay} s");
+        }
+        assert_eq!((metrics.get(Metric::UsersChecked), metrics.get(Metric::UsersDenied)), (1, 0));
+        let recorded = |name| worker.source.run_records.of_account(&run(), OTHER, name);
+        assert_eq!(recorded("AccountsDenied"), 0);
+
+        // Ten minutes later, the role is there.
+        tokio::time::advance(Duration::from_mins(10)).await;
+        let keys = BTreeMap::from([("joe".to_owned(), vec![]), ("jim".to_owned(), vec![stale_key("A")])]);
+        let lets_us_in = MemoryIam { keys, ..MemoryIam::default() };
+        let worker = TestWorker { iam: worker_of_organization(&[], lets_us_in).iam, ..worker };
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!((given_back(&response).len(), told(&worker)), (0, vec!["jim@example.com".to_owned()]));
+        assert_eq!(metrics.get(Metric::UsersDenied), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,14 +15,16 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::counting::Metric;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccountId, RunId};
 use keynudge_core::ledger::Entry;
 use keynudge_core::messages::{Mode, Run, Version};
-use keynudge_core::ports::{Book, Counts, Ledger, LedgerReader, Owner, RunLog, RunRecords, WriteFailed};
+use keynudge_core::ports::{
+    Book, Counts, Ledger, LedgerReader, Owner, RoleUse, RunLog, RunRecords, WriteFailed,
+};
 use keynudge_core::reckoning::{AccountRecord, RunList, StartedRun};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{from_item, to_item};
@@ -105,17 +107,39 @@ impl Ledger for LedgerTable {
 impl RunRecords for LedgerTable {
     async fn start(&self, run: &Run, accounts: usize, at: DateTime<Utc>) -> Result<(), CallFailed> {
         let about = About { started_at: Some(at), accounts: Some(accounts), ..About::run(run) };
-        self.update(key(RUNS.to_owned(), run.run_id.as_str()), &about, &Counts::new(), &Counts::new()).await
+        let key = key(RUNS.to_owned(), run.run_id.as_str());
+        self.update(key, &about, &Counts::new(), &Counts::new()).await.map(drop)
     }
 
     async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
-        self.update(record_key(run, account_id), &About::run(run), counts, &Counts::new()).await
+        self.update(record_key(run, account_id), &About::run(run), counts, &Counts::new()).await.map(drop)
     }
 
     /// Once: repeated after a lost answer, it would count everything twice, and no redelivery would show it. Counts that are
     /// not known to be recorded are counted themselves, by whoever asks for this.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
-        self.update(record_key(run, account_id), &About::run(run), &Counts::new(), counts).await
+        self.update(record_key(run, account_id), &About::run(run), &Counts::new(), counts).await.map(drop)
+    }
+
+    async fn first_denied(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        role_use: RoleUse,
+        at: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, CallFailed> {
+        let about = match role_use {
+            RoleUse::Scan => About { scan_denied_at: Some(at), ..About::run(run) },
+            RoleUse::Checks => About { checks_denied_at: Some(at), ..About::run(run) },
+        };
+        let item = self.update(record_key(run, account_id), &about, &Counts::new(), &Counts::new()).await?;
+        let Denied { scan_denied_at, checks_denied_at } =
+            from_item(item).map_err(|error| unreadable(UPDATE, error))?;
+        let first = match role_use {
+            RoleUse::Scan => scan_denied_at,
+            RoleUse::Checks => checks_denied_at,
+        };
+        Ok(first.unwrap_or(at))
     }
 }
 
@@ -193,6 +217,13 @@ fn account_record(item: Item) -> Result<AccountRecord, CallFailed> {
     Ok(AccountRecord { account_id: sk, counts })
 }
 
+/// When an account denied its role, as its record says.
+#[derive(Deserialize)]
+struct Denied {
+    scan_denied_at: Option<DateTime<Utc>>,
+    checks_denied_at: Option<DateTime<Utc>>,
+}
+
 /// What each item of a run says of it. Whoever comes first says it.
 #[derive(Serialize)]
 struct About {
@@ -202,20 +233,26 @@ struct About {
     started_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accounts: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan_denied_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks_denied_at: Option<DateTime<Utc>>,
     expires_at: i64,
 }
 
 impl About {
     fn run(run: &Run) -> Self {
         // A dry run may judge a day that is long past.
-        let expires_at = (run.as_of.max(Utc::now()) + RECORDS_KEPT_FOR).timestamp();
-        Self { as_of: run.as_of, mode: run.mode, started_at: None, accounts: None, expires_at }
+        let expires_at = run.as_of.max(Utc::now()).timestamp() + RECORDS_KEPT_FOR.num_seconds();
+        let (started_at, accounts, scan_denied_at, checks_denied_at) = (None, None, None, None);
+        let Run { as_of, mode, .. } = *run;
+        Self { as_of, mode, started_at, accounts, scan_denied_at, checks_denied_at, expires_at }
     }
 }
 
 impl LedgerTable {
-    /// Sets and adds numbers in an item of a run, in one call.
-    async fn update(&self, key: Item, about: &About, set: &Counts, add: &Counts) -> Result<(), CallFailed> {
+    /// Sets and adds numbers in an item of a run, in one call. Returns the item as it is then.
+    async fn update(&self, key: Item, about: &About, set: &Counts, add: &Counts) -> Result<Item, CallFailed> {
         let about: Item = to_item(about).map_err(|error| not_built(UPDATE, error))?;
         let first = about.keys().map(|name| format!("#{name} = if_not_exists(#{name}, :{name})"));
         let set_to = set.keys().map(|name| format!("#{name} = :{name}"));
@@ -243,11 +280,12 @@ impl LedgerTable {
             .set_expression_attribute_values(Some(
                 values.iter().map(|(name, value)| (format!(":{name}"), value.clone())).collect(),
             ))
+            .return_values(ReturnValue::AllNew)
             .customize()
             .config_override(config)
             .send()
             .await
-            .map(drop)
+            .map(|answer| answer.attributes.unwrap_or_default())
             .map_err(|error| call_failed(UPDATE, error))
     }
 }
@@ -290,7 +328,7 @@ mod tests {
     use super::*;
     use aws_smithy_http_client::test_util::StaticReplayClient;
     use keynudge_core::ids::{ClaimId, RunId};
-    use keynudge_core::ledger::{Claiming, LedgerRules, NotReachedReason, Notice, SesEvent};
+    use keynudge_core::ledger::{Claiming, LedgerRules, MailboxHash, NotReachedReason, Notice, SesEvent};
     use serde_json::{Value, json};
 
     use crate::replay::{answers, config, requests};
@@ -325,6 +363,7 @@ mod tests {
                 as_of_date: now().date_naive() + TimeDelta::days(days),
                 stage: 1,
                 key_ids: vec!["AKIAAAAAAAAAAAAAAAAA".parse().unwrap()],
+                mailbox: Some(MailboxHash::of(&"jane@example.com".parse().unwrap())),
             };
             match entry.claim(&notice, id, now(), &rules) {
                 Claiming::Free(entry) => entry,
@@ -393,7 +432,7 @@ mod tests {
         let notice = |date: &str| {
             json!({"M": {
                 "run_id": {"S": "2026-03-01T06:00:00Z"}, "as_of_date": {"S": date}, "stage": {"N": "1"},
-                "key_ids": {"L": [{"S": "AKIAAAAAAAAAAAAAAAAA"}]}
+                "key_ids": {"L": [{"S": "AKIAAAAAAAAAAAAAAAAA"}]}, "mailbox": {"S": "8c87b489ce35cf2e2f39f80e282cb2e8"}
             }})
         };
         let kept_until = (now().date_naive() + TimeDelta::days(7 + 414)).and_time(chrono::NaiveTime::MIN);
@@ -588,6 +627,36 @@ mod tests {
         let table = table(&answers([denied])).await;
         let error = table.add(&run(), &account(), &Counts::from([("MailsSent", 1)])).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "dynamodb:UpdateItem failed: AccessDeniedException (Operator)");
+    }
+
+    #[tokio::test]
+    async fn an_account_that_denies_its_role_is_asked_since_when() {
+        let first = now() - TimeDelta::minutes(9);
+        let item =
+            json!({"Attributes": {"scan_denied_at": {"S": first.to_rfc3339()}, "UsersListed": {"N": "1"}}});
+        let client = answers([(200, item.to_string()), (200, "{}".to_owned())]);
+        let table = table(&client).await;
+        let ask = async |role_use| table.first_denied(&run(), &account(), role_use, now()).await.unwrap();
+        assert_eq!((ask(RoleUse::Scan).await, ask(RoleUse::Checks).await), (first, now()));
+        let [scan, checks] = bodies(&client).try_into().unwrap();
+        for (update, name) in [(scan, "scan_denied_at"), (checks, "checks_denied_at")] {
+            assert_eq!(update["Key"]["sk"]["S"], "123456789012");
+            let expression = update["UpdateExpression"].as_str().unwrap();
+            assert!(
+                expression.contains(&format!("#{name} = if_not_exists(#{name}, :{name})")),
+                "{expression}"
+            );
+            assert_eq!(update["ExpressionAttributeValues"][format!(":{name}")]["S"], "2026-03-01T06:00:00Z");
+            assert_eq!(update["ReturnValues"], "ALL_NEW");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_denial_at_no_instant_is_told_and_not_taken_for_none() {
+        let item = json!({"Attributes": {"scan_denied_at": {"S": "jane@example.com"}}});
+        let table = table(&answers([(200, item.to_string())])).await;
+        let error = table.first_denied(&run(), &account(), RoleUse::Scan, now()).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "dynamodb:UpdateItem failed: unreadable entry (Operator)");
     }
 
     fn listed(run_id: &str, mode: &str, started_at: &str) -> Value {

@@ -8,7 +8,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ports::{DeadLetter, DeadLetters, Enqueued, Outbox, Redelivery};
+use keynudge_core::ports::{DeadLetter, DeadLetters, Enqueued, Outbox, REASON_ATTRIBUTE, Redelivery};
 
 use crate::failure::{call_failed, class_of, not_built, repeatable};
 
@@ -156,7 +156,7 @@ impl SqsDeadLetters {
 
     fn attributes(&self, letter: &DeadLetter, detail: String) -> [(&'static str, String); 5] {
         [
-            ("reason", letter.reason.to_owned()),
+            (REASON_ATTRIBUTE, letter.reason.to_owned()),
             ("detail", detail),
             ("function", self.function.to_owned()),
             ("attempts", letter.attempts.to_string()),

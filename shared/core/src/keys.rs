@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessKeyId, Line};
+use crate::instant::plausible;
 
 /// An access key as `iam:ListAccessKeys` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct StaleKey {
     /// The key's id.
     pub id: AccessKeyId,
     /// When it was made.
+    #[serde(deserialize_with = "plausible")]
     pub created_at: DateTime<Utc>,
     /// Its age in whole days at the run's `as_of`.
     pub age_days: u32,
@@ -53,6 +55,7 @@ pub enum LastUsed {
     /// The latest use that IAM recorded.
     At {
         /// The instant, to within about 15 minutes.
+        #[serde(deserialize_with = "plausible")]
         at: DateTime<Utc>,
         /// The service called, such as `s3`.
         service: Line,

@@ -13,5 +13,6 @@ mod interleavings;
 
 pub use delivery::{Answer, Delivery, Outcome, Step};
 pub use entry::{
-    Claim, Claiming, Entry, LedgerRules, MAX_HISTORY, NotReached, NotReachedReason, Notice, Sent, SesEvent,
+    Claim, Claiming, Entry, LedgerRules, MAX_HISTORY, MailboxHash, NotReached, NotReachedReason, Notice,
+    Sent, SesEvent,
 };

@@ -34,6 +34,7 @@ pub mod exemption;
 pub mod failure;
 pub mod feedback;
 pub mod ids;
+pub mod instant;
 pub mod keys;
 pub mod ledger;
 pub mod listing;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::contact::Recipient;
 use crate::ids::{AccountId, AccountName, RunId, UserArn, UserId, UserName};
+use crate::instant::{plausible, plausible_if_any};
 use crate::keys::StaleKey;
 
 /// How far ahead of the clock a live run may judge keys; more, and a slip in a date would mail everybody.
@@ -25,6 +26,7 @@ pub struct Run {
     /// For people to follow a run.
     pub run_id: RunId,
     /// The instant at which ages are judged, whatever the clock says.
+    #[serde(deserialize_with = "plausible")]
     pub as_of: DateTime<Utc>,
     /// Whether owners are told.
     pub mode: Mode,
@@ -54,9 +56,10 @@ pub struct User {
     /// The ARN, which tells the partition.
     pub arn: UserArn,
     /// When the user was made.
+    #[serde(deserialize_with = "plausible")]
     pub created_at: DateTime<Utc>,
     /// When they last signed in to the console; `None` if never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
     pub password_last_used: Option<DateTime<Utc>>,
 }
 
@@ -87,7 +90,7 @@ pub struct CheckUser {
     /// The user.
     pub user: User,
     /// When the user's keys were first found stale, if this check is done again because that was long ago.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
     pub found_at: Option<DateTime<Utc>>,
 }
 
@@ -112,9 +115,10 @@ pub struct StaleKeys {
     /// How many stages the oldest key has reached.
     pub stage: u32,
     /// When the keys were looked at.
+    #[serde(deserialize_with = "plausible")]
     pub checked_at: DateTime<Utc>,
     /// When they were first found stale, if they were looked at again since.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
     pub found_at: Option<DateTime<Utc>>,
 }
 
@@ -136,6 +140,9 @@ pub enum InvalidMessage {
     /// A live run would judge keys at a date that is not there yet.
     #[error("as_of is more than 24 hours ahead, which only a dry run may ask for")]
     AsOfAhead,
+    /// SNS asks whether to send a topic's messages to the queue, and an operator has not answered.
+    #[error("an SNS topic asks to send to this queue: its subscription waits to be confirmed")]
+    SubscriptionUnconfirmed,
 }
 
 /// A message of the pipeline.
@@ -206,17 +213,25 @@ const FINDING_VALID_FOR: TimeDelta = TimeDelta::hours(6);
 
 impl StaleKeys {
     /// The check that has to be done again if this finding is too old at `now` to be mailed: of the same user in the same
-    /// run, judging keys as of now. A finding is as old as the date it was judged at, too: mails that were due on
-    /// different days must not be sent on one. Testbeds judge ahead of the clock, and never go back.
+    /// run, judging keys as of now. Testbeds judge ahead of the clock, and never go back.
     #[must_use]
     pub fn recheck(&self, now: DateTime<Utc>) -> Option<CheckUser> {
-        (now - self.checked_at.min(self.run.as_of) > FINDING_VALID_FOR).then(|| CheckUser {
+        self.is_old(now).then(|| CheckUser {
             run: Run { as_of: now.max(self.run.as_of), ..self.run.clone() },
             account_id: self.account_id.clone(),
             account_name: self.account_name.clone(),
             user: self.user.clone(),
             found_at: Some(self.found_at.unwrap_or(self.checked_at)),
         })
+    }
+
+    /// A finding is old if the keys were looked at long ago. It is old as well if they were judged long ago, and on an
+    /// earlier date: findings of several days that arrive at once must not become several mails. What a run finds late on
+    /// its own date is not.
+    fn is_old(&self, now: DateTime<Utc>) -> bool {
+        let as_of = self.run.as_of;
+        now - self.checked_at > FINDING_VALID_FOR
+            || (now - as_of > FINDING_VALID_FOR && as_of.date_naive() < now.date_naive())
     }
 }
 
@@ -400,10 +415,63 @@ mod tests {
         assert_eq!(InvalidMessage::Invalid("stage".to_owned()).to_string(), "stage is invalid");
     }
 
+    /// The places in `value` that hold an instant, as JSON pointers.
+    fn instants(value: &Value, place: &str) -> Vec<String> {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().flat_map(|(name, value)| instants(value, &format!("{place}/{name}"))).collect()
+            }
+            Value::Array(values) => {
+                let places = values.iter().enumerate();
+                places.flat_map(|(i, value)| instants(value, &format!("{place}/{i}"))).collect()
+            }
+            Value::String(text) if text.parse::<DateTime<Utc>>().is_ok() => vec![place.to_owned()],
+            _ => vec![],
+        }
+    }
+
+    #[test]
+    fn every_instant_in_every_message_lies_in_1970_to_9999() {
+        let mut message = stale_keys();
+        // A run is named after its instant, but that is a name.
+        message["run_id"] = json!("a-run");
+        message["found_at"] = message["checked_at"].clone();
+        let places = instants(&message, "");
+        assert_eq!(places.len(), 7, "{places:?}");
+        let readers: [fn(&str) -> Result<(), InvalidMessage>; 3] = [
+            |body| StaleKeys::read(body, AsOfLimit::None).map(drop),
+            |body| CheckUser::read(body, AsOfLimit::None).map(drop),
+            |body| ScanAccount::read(body, AsOfLimit::None).map(drop),
+        ];
+        for place in &places {
+            let path = place[1..].replace("/0/", "[0]/").replace('/', ".");
+            for (instant, is_one) in [
+                ("+262142-12-01T00:00:00Z", false),
+                ("+10000-01-01T00:00:00Z", false),
+                ("9999-12-31T23:59:59Z", true),
+                ("1970-01-01T00:00:00Z", true),
+                ("1969-12-31T23:59:59Z", false),
+                ("-0001-01-01T00:00:00Z", false),
+            ] {
+                let mut changed = message.clone();
+                *changed.pointer_mut(place).unwrap() = json!(instant);
+                for mode in ["dry_run", "live"] {
+                    changed["mode"] = json!(mode);
+                    let [finding, check, scan] = readers.map(|read| read(&changed.to_string()));
+                    let expected = if is_one { Ok(()) } else { Err(InvalidMessage::Invalid(path.clone())) };
+                    assert_eq!(finding, expected, "{place} {instant}");
+                    // The others read those of these fields that they know, and refuse them the same way.
+                    let refused = [check, scan].into_iter().filter_map(Result::err);
+                    assert!(refused.into_iter().all(|error| Err(error) == expected), "{place} {instant}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_finding_of_more_than_six_hours_is_checked_again_as_of_now() {
         let finding = read(&stale_keys()).unwrap();
-        let six_hours = finding.run.as_of + TimeDelta::hours(6);
+        let six_hours = finding.checked_at + TimeDelta::hours(6);
         assert_eq!(finding.recheck(six_hours), None);
         let later = six_hours + TimeDelta::seconds(1);
         let check = finding.recheck(later).unwrap();
@@ -417,6 +485,21 @@ mod tests {
         let mut finding = read(&stale_keys()).unwrap();
         finding.checked_at += TimeDelta::days(8);
         assert!(finding.recheck(finding.checked_at).is_some());
+    }
+
+    #[test]
+    fn what_a_run_finds_late_on_its_own_date_is_mailed() {
+        let at = |time: &str| format!("2026-03-{time}Z").parse::<DateTime<Utc>>().unwrap();
+        let is_old = |as_of, checked_at, now| {
+            let mut finding = read(&stale_keys()).unwrap();
+            (finding.run.as_of, finding.checked_at) = (at(as_of), at(checked_at));
+            finding.recheck(at(now)).is_some()
+        };
+        assert!(!is_old("01T06:00:00", "01T23:00:00", "01T23:59:59"), "18 hours later, on the same date");
+        assert!(is_old("01T06:00:00", "01T23:59:00", "02T00:00:00"), "on the next date");
+        assert!(!is_old("01T23:00:00", "02T00:30:00", "02T05:00:00"), "on the next date, five hours later");
+        assert!(is_old("01T23:00:00", "02T04:30:00", "02T05:00:01"), "on the next date, six hours later");
+        assert!(is_old("01T06:00:00", "01T06:30:00", "01T12:30:01"), "looked at six hours ago");
     }
 
     #[test]
@@ -475,6 +558,40 @@ mod tests {
     }
 
     proptest! {
+        /// Of findings that arrive together, those that are mailed are of one date, or of two within six hours of midnight.
+        #[test]
+        fn findings_of_several_days_that_arrive_at_once_do_not_become_several_mails(
+            hours_ago in prop::collection::vec(0_i64..24 * 30, 1..8),
+            minute in 0_i64..24 * 60,
+        ) {
+            let now = now() + TimeDelta::minutes(minute);
+            let mailed: std::collections::BTreeSet<_> = hours_ago
+                .into_iter()
+                .filter_map(|hours| {
+                    let mut finding = read(&stale_keys()).unwrap();
+                    finding.run.as_of = now - TimeDelta::hours(hours);
+                    finding.checked_at = now;
+                    finding.recheck(now).is_none().then(|| finding.run.as_of.date_naive())
+                })
+                .collect();
+            let dates = if now.time() >= chrono::NaiveTime::from_hms_opt(6, 0, 1).unwrap() { 1 } else { 2 };
+            prop_assert!(mailed.len() <= dates, "{mailed:?} at {now}");
+        }
+
+        /// Sent back once, a finding is mailed: nothing goes round for ever.
+        #[test]
+        fn a_check_that_is_done_again_makes_no_old_finding(as_of_hours_ago in 0_i64..20_000, took in 0_i64..300) {
+            let mut finding = read(&stale_keys()).unwrap();
+            finding.run.as_of = now() - TimeDelta::hours(as_of_hours_ago);
+            finding.checked_at = finding.run.as_of;
+            if let Some(check) = finding.recheck(now()) {
+                let found_again_at = now() + TimeDelta::minutes(took);
+                finding.run = check.run;
+                finding.checked_at = found_again_at;
+                prop_assert_eq!(finding.recheck(found_again_at), None);
+            }
+        }
+
         #[test]
         fn no_body_whatever_brings_a_reader_down(body in ".{0,200}") {
             prop_assert!(StaleKeys::read(&body, AsOfLimit::None).is_err());

@@ -143,6 +143,13 @@ pub trait Outbox<M> {
 /// How many messages [`Outbox::send`] takes: SQS's limit for one batch.
 pub const MAX_BATCH: usize = 10;
 
+/// The message attribute by which a dead letter says its reason. A message on another queue has it, too, if SQS's own
+/// redrive moved it there.
+pub const REASON_ATTRIBUTE: &str = "reason";
+
+/// The message attribute of a dead letter that `keynudge dlq replay` sent back: a function had given it up, and counted that.
+pub const REPLAYED_ATTRIBUTE: &str = "replayed";
+
 /// A message that is given up, with the reason, for operators to look at and replay.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -257,6 +264,24 @@ pub trait RunRecords {
 
     /// Adds `counts`. A repetition counts twice.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;
+
+    /// The account denies its role at `at`. Returns when it first did, for this use of it in this run.
+    async fn first_denied(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        role_use: RoleUse,
+        at: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, CallFailed>;
+}
+
+/// What a run asks an account's role for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RoleUse {
+    /// Listing its users.
+    Scan,
+    /// Reading their keys.
+    Checks,
 }
 
 /// Tells what runs there were, and what they came to.

@@ -41,6 +41,10 @@ pub struct RetryPolicy {
     pub operator_delay: Duration,
 }
 
+/// For how long a record is tried at least, however long ago its keys were first found stale: a finding that was sent back,
+/// or replayed, would else be given up at its first failure.
+const TRIED_AT_LEAST: TimeDelta = TimeDelta::hours(1);
+
 /// Delays are shortened by up to a quarter, so that what failed together does not come back together.
 const JITTER: f64 = 0.25;
 
@@ -76,10 +80,17 @@ impl WaitFor {
 }
 
 impl RetryPolicy {
-    /// Whether a record that was sent at `sent_at` and failed now is given up.
+    /// Whether a record that was sent at `sent_at` and failed now is given up. What was sent back is a new record, and no
+    /// younger for it: its time counts from `found_at`, but it is tried for an hour before it is given up.
     #[must_use]
-    pub fn gives_up(&self, sent_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        now - sent_at > self.give_up_after
+    pub fn gives_up(
+        &self,
+        sent_at: DateTime<Utc>,
+        found_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let since = found_at.map_or(sent_at, |found_at| found_at.min(sent_at));
+        now - since > self.give_up_after && now - sent_at > TRIED_AT_LEAST.min(self.give_up_after)
     }
 
     /// How long a record that was received `receives` times stays away, in whole seconds as SQS counts them. `random` is
@@ -123,6 +134,7 @@ fn line_factor(receives: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {
         "2026-03-01T06:00:00Z".parse().unwrap()
@@ -203,9 +215,42 @@ mod tests {
     #[test]
     fn a_record_is_given_up_when_its_time_is_over() {
         let four_days = now() + TimeDelta::days(4);
-        assert!(!policy().gives_up(now(), four_days));
-        assert!(policy().gives_up(now(), four_days + TimeDelta::milliseconds(1)));
-        assert!(!policy().gives_up(now() + TimeDelta::hours(1), now()), "a clock that is behind");
+        assert!(!policy().gives_up(now(), None, four_days));
+        assert!(policy().gives_up(now(), None, four_days + TimeDelta::milliseconds(1)));
+        assert!(!policy().gives_up(now() + TimeDelta::hours(1), None, now()), "a clock that is behind");
+    }
+
+    #[test]
+    fn what_was_sent_back_is_no_younger_for_it_and_is_tried_for_an_hour_all_the_same() {
+        let gives_up = |found_days_ago, sent_minutes_ago| {
+            let found_at = now() - TimeDelta::days(found_days_ago);
+            policy().gives_up(now() - TimeDelta::minutes(sent_minutes_ago), Some(found_at), now())
+        };
+        assert_eq!([0, 30, 60, 61].map(|minutes| gives_up(9, minutes)), [false, false, false, true]);
+        assert!(!gives_up(3, 24 * 60), "its days are not over");
+        assert!(gives_up(-1, 5 * 24 * 60), "a finding that says it comes from tomorrow");
+        let hasty = RetryPolicy { give_up_after: TimeDelta::minutes(2), ..policy() };
+        let long_ago = Some(now() - TimeDelta::days(9));
+        assert!(hasty.gives_up(now() - TimeDelta::minutes(3), long_ago, now()), "no longer than any other");
+    }
+
+    proptest! {
+        /// Tried at its own delays, nothing is given up in its first hour, or before its time is over.
+        #[test]
+        fn no_record_is_given_up_before_its_time(
+            found_hours_ago in 0_i64..2_000,
+            random in 0.0..1.0,
+            wait_for in prop::sample::select(vec![WaitFor::Service, WaitFor::Operator]),
+        ) {
+            let found_at = now() - TimeDelta::hours(found_hours_ago);
+            let (mut at, mut receives) = (now(), 1);
+            while !policy().gives_up(now(), Some(found_at), at) {
+                at += policy().delay(wait_for, receives, at, random);
+                receives += 1;
+            }
+            prop_assert!(at - now() > TimeDelta::hours(1) && at - found_at > TimeDelta::days(4));
+            prop_assert!(receives < 150);
+        }
     }
 
     /// The findings queue moves what was received 500 times. That is for functions that crash.
@@ -214,7 +259,7 @@ mod tests {
         for wait_for in [WaitFor::Service, WaitFor::Operator] {
             let mut at = now();
             let mut receives = 1;
-            while !policy().gives_up(now(), at) {
+            while !policy().gives_up(now(), None, at) {
                 at += policy().delay(wait_for, receives, at, 1.0);
                 receives += 1;
             }

@@ -12,14 +12,16 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 use keynudge_core::accounts::Scope;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccountId, UserId};
 use keynudge_core::messages::{AsOfLimit, InvalidMessage, Message, Run};
-use keynudge_core::ports::{DeadLetter, DeadLetters, Outbox, Redelivery, RunRecords};
+use keynudge_core::ports::{
+    DeadLetter, DeadLetters, Outbox, REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE, Redelivery, RoleUse, RunRecords,
+};
 use keynudge_core::retry::{RetryPolicy, WaitFor};
 
 use crate::clock::Clock;
@@ -84,6 +86,15 @@ impl Kind {
         }
     }
 
+    /// Where a run's record notes that a dead letter was replayed: it was counted as given up before.
+    fn replayed(self) -> Option<Metric> {
+        match self {
+            Self::Checks => Some(Metric::ChecksReplayed),
+            Self::Findings => Some(Metric::FindingsReplayed),
+            Self::Scans | Self::Events => None,
+        }
+    }
+
     fn given_up(self) -> Metric {
         match self {
             Self::Scans => Metric::ScansGivenUp,
@@ -109,6 +120,8 @@ struct Envelope {
     group: Option<String>,
     sent_at: Option<DateTime<Utc>>,
     attempts: u32,
+    /// Whether a function gave it up before, and it was replayed.
+    is_replayed: bool,
     about: Option<About>,
 }
 
@@ -157,7 +170,11 @@ impl Failure {
 
 impl From<InvalidMessage> for Failure {
     fn from(error: InvalidMessage) -> Self {
-        Self::GiveUp(Reason::new("invalid_message", error.to_string()))
+        let name = match error {
+            InvalidMessage::SubscriptionUnconfirmed => "subscription_unconfirmed",
+            _ => "invalid_message",
+        };
+        Self::GiveUp(Reason::new(name, error.to_string()))
     }
 }
 
@@ -210,6 +227,9 @@ fn read_one<T>(
         group: record.attributes.get("MessageGroupId").cloned(),
         sent_at: number("SentTimestamp").and_then(DateTime::from_timestamp_millis),
         attempts: attempts.unwrap_or(1),
+        is_replayed: [REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE]
+            .iter()
+            .any(|name| record.message_attributes.contains_key(*name)),
         about: None,
     };
     Ok(Record { envelope, result: parsed.map_err(Failure::from) })
@@ -266,6 +286,31 @@ pub fn check_account(message: &impl Message, scope: &Scope) -> Result<(), Failur
         return Ok(());
     }
     Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is none of this deployment's accounts")))
+}
+
+/// What it means for `message` that its account denies the role: the role is tried once more when `again_after` has passed
+/// since it was first denied in this run. After that (`Ok`) the account is left out of the run. A role that was deployed
+/// just now is denied for a while, until IAM knows it everywhere.
+pub async fn leave_out<L, R, C: RunRecords>(
+    source: &Source<L, R, C>,
+    message: &impl Message,
+    role_use: RoleUse,
+    again_after: Duration,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    let now = (source.clock)();
+    let first_denied = source.run_records.first_denied(message.run(), message.account_id(), role_use, now);
+    let Some(first_denied) = deadline.within(TIME_TO_ANSWER, first_denied).await else {
+        return Err(out_of_time());
+    };
+    let since = (now - first_denied?).to_std().unwrap_or_default();
+    match again_after.checked_sub(since) {
+        None | Some(Duration::ZERO) => Ok(()),
+        Some(wait) => {
+            let again_at = now + TimeDelta::from_std(wait).unwrap_or_default();
+            Err(Failure::GiveBack(Reason::new("role_denied", ""), WaitFor::Instant(again_at)))
+        }
+    }
 }
 
 /// There is no time for it in this invocation.
@@ -359,7 +404,7 @@ async fn conclude<T>(
     let class = result.as_ref().err().and_then(Failure::class);
     let (reason, wait_for) = match result {
         Ok(_) => {
-            envelope.count_redelivery(source.kind, metrics);
+            envelope.count_end(source.kind, metrics);
             return None;
         }
         Err(Failure::GiveBack(reason, wait_for))
@@ -372,7 +417,7 @@ async fn conclude<T>(
             match deadline.within(TIME_TO_ANSWER * 3 / 8, source.dead_letters.put(&letter)).await {
                 Some(Ok(())) => {
                     envelope.count(source.kind.given_up(), metrics);
-                    envelope.count_redelivery(source.kind, metrics);
+                    envelope.count_end(source.kind, metrics);
                     envelope.log("given_up", &reason, class);
                     return None;
                 }
@@ -413,11 +458,10 @@ fn not_recorded(counts: usize, error: Option<CallFailed>, metrics: &Metrics) {
 }
 
 impl Envelope {
-    /// Whether the time for which the record is tried is over. What was checked again meanwhile is a new message, and no
-    /// younger for it.
+    /// Whether the time for which the record is tried is over.
     fn is_over(&self, retry: &RetryPolicy, now: DateTime<Utc>) -> bool {
         let found_at = self.about.as_ref().and_then(|about| about.found_at);
-        found_at.or(self.sent_at).is_some_and(|since| retry.gives_up(since, now))
+        self.sent_at.is_some_and(|sent_at| retry.gives_up(sent_at, found_at, now))
     }
 
     /// Where a delay cannot be set, the record returns after its queue's visibility timeout.
@@ -452,8 +496,11 @@ impl Envelope {
         }
     }
 
-    /// Counts a record that was delivered before and comes to its end now.
-    fn count_redelivery(&self, kind: Kind, metrics: &Metrics) {
+    /// Counts what makes the end of a record, which it comes to now, not its first.
+    fn count_end(&self, kind: Kind, metrics: &Metrics) {
+        if let (true, Some(replayed), Some(about)) = (self.is_replayed, kind.replayed(), &self.about) {
+            metrics.note_in(&about.run, &about.account, replayed, 1);
+        }
         if self.attempts < 2 {
             return;
         }

@@ -74,6 +74,37 @@ async fn a_batch_without_retries_says_so() {
     assert_eq!(metrics.counts().get(Metric::RecordsGivenBack.name()), Some(&0));
 }
 
+/// The event with this message attribute on its first record.
+fn with_attribute(event: &SqsEvent, name: &str) -> SqsEvent {
+    let mut event = serde_json::to_value(event).unwrap();
+    event["Records"][0]["messageAttributes"] = json!({name: {"stringValue": "true", "dataType": "String"}});
+    serde_json::from_value(event).unwrap()
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_was_replayed_is_noted_at_its_end_in_its_runs_record() {
+    let bodies = ["000000000000", "000000000001"].map(scan);
+    for name in ["replayed", "reason"] {
+        let source = source();
+        let replayed = || with_attribute(&event(&bodies), name);
+        let noted = |account| source.run_records.of_account(&run(), account, "ChecksReplayed");
+        respond(replayed(), &source, async |account| match account {
+            "000000000000" => Err(Failure::GiveBack(Reason::new("busy", "later"), WaitFor::Service)),
+            _ => Ok(()),
+        })
+        .await;
+        assert_eq!((noted("000000000000"), noted("000000000001")), (0, 0), "{name}: it was given back");
+        respond(replayed(), &source, async |_| Ok(())).await;
+        assert_eq!((noted("000000000000"), noted("000000000001")), (1, 0), "{name}: it is done");
+        respond(replayed(), &source, async |account| match account {
+            "000000000000" => Err(Failure::GiveUp(Reason::new("hopeless", "never"))),
+            _ => Ok(()),
+        })
+        .await;
+        assert_eq!((noted("000000000000"), noted("000000000001")), (2, 0), "{name}: it is given up again");
+    }
+}
+
 #[tokio::test]
 async fn a_letter_that_cannot_be_put_aside_keeps_its_record_on_the_queue() {
     let source = source_with(MemoryDeadLetters::broken());
@@ -298,9 +329,9 @@ async fn a_record_that_had_no_turn_is_never_given_up_for_its_age() {
     assert_eq!((metrics.get(Metric::RecordsPostponed), metrics.get(Metric::RecordsGivenBack)), (1, 0));
 }
 
-#[tokio::test]
-async fn a_finding_that_was_checked_again_is_as_old_as_when_it_was_first_found() {
-    let found = |found_at| StaleKeys {
+/// A finding that was first found then, and has been checked again since.
+fn stale_keys(found_at: DateTime<Utc>) -> StaleKeys {
+    StaleKeys {
         run: run(),
         account_id: ACCOUNT.parse().unwrap(),
         account_name: None,
@@ -316,15 +347,34 @@ async fn a_finding_that_was_checked_again_is_as_old_as_when_it_was_first_found()
         stage: 1,
         checked_at: now(),
         found_at: Some(found_at),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_finding_that_was_checked_again_is_as_old_as_when_it_was_first_found() {
     let source = source();
-    let findings = [found(now() - TimeDelta::hours(25)), found(now() - TimeDelta::hours(23))];
-    let bodies = findings.map(|finding| serde_json::to_string(&finding).unwrap());
-    let findings = records::read::<StaleKeys>(event(&bodies), AsOfLimit::None).unwrap();
+    let found = [25, 23].map(|hours| stale_keys(now() - TimeDelta::hours(hours)));
+    let bodies = found.map(|finding| serde_json::to_string(&finding).unwrap());
+    let event = event_sent_at(&bodies, now() - TimeDelta::hours(2));
+    let findings = records::read::<StaleKeys>(event, AsOfLimit::None).unwrap();
     let failed = async |_| Err::<(), _>(Failure::from(failure(FailureClass::Retry)));
     let done = records::work(findings, 1, plenty_of_time(), TIME_FOR_ONE, failed).await;
     let response = records::respond(done, &source, plenty_of_time(), &Metrics::default()).await;
     assert_eq!((given_back(&response), source.dead_letters.take().len()), (vec!["record-1"], 1));
+}
+
+#[tokio::test]
+async fn a_finding_that_was_sent_back_is_not_given_up_in_its_first_hour() {
+    let old = serde_json::to_string(&stale_keys(now() - TimeDelta::days(30))).unwrap();
+    for (minutes_ago, dead_letters) in [(0, 0), (59, 0), (61, 1)] {
+        let source = source();
+        let event = event_sent_at(std::slice::from_ref(&old), now() - TimeDelta::minutes(minutes_ago));
+        let findings = records::read::<StaleKeys>(event, AsOfLimit::None).unwrap();
+        let failed = async |_| Err::<(), _>(Failure::from(failure(FailureClass::Retry)));
+        let done = records::work(findings, 1, plenty_of_time(), TIME_FOR_ONE, failed).await;
+        records::respond(done, &source, plenty_of_time(), &Metrics::default()).await;
+        assert_eq!(source.dead_letters.take().len(), dead_letters, "sent {minutes_ago} minutes ago");
+    }
 }
 
 #[tokio::test]

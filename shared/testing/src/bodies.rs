@@ -15,7 +15,7 @@ use crate::now;
 
 /// All that may stand in the place of a field's name: fields and variants of messages and events, and what stands for a
 /// body as a whole. An error made of these alone holds nothing of the body, even where the body holds the same.
-const WORDS: [&str; 39] = [
+const WORDS: [&str; 43] = [
     "Message",
     "Type",
     "account_id",
@@ -26,13 +26,16 @@ const WORDS: [&str; 39] = [
     "bounce",
     "bounceSubType",
     "bounceType",
+    "bouncedRecipients",
     "checked_at",
     "claim_id",
     "complaint",
     "complaintFeedbackType",
     "created_at",
     "description",
+    "detail",
     "eventType",
+    "found_at",
     "found_by",
     "id",
     "keys",
@@ -49,6 +52,7 @@ const WORDS: [&str; 39] = [
     "run_id",
     "service",
     "stage",
+    "status",
     "tags",
     "the message",
     "to",
@@ -122,7 +126,10 @@ fn as_ses_would(feedback: &Feedback) -> Value {
 fn checked(error: InvalidMessage) -> InvalidMessage {
     let is_known = |word: &str| WORDS.contains(&word) || word.parse::<usize>().is_ok();
     let is_clean = match &error {
-        InvalidMessage::NotJson | InvalidMessage::TooLarge | InvalidMessage::AsOfAhead => true,
+        InvalidMessage::NotJson
+        | InvalidMessage::TooLarge
+        | InvalidMessage::AsOfAhead
+        | InvalidMessage::SubscriptionUnconfirmed => true,
         InvalidMessage::Missing(text) => {
             let field = text.strip_prefix("missing field `").and_then(|text| text.strip_suffix('`'));
             field.is_some_and(is_known)

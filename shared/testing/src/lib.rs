@@ -21,7 +21,7 @@ use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
     AccountAliases, Counts, CredentialReports, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore,
     Ledger, LedgerReader, ListedUser, Mailer, Organization, Outbox, Owner, Page, Redelivery, ReportState,
-    RunRecords, SendQuota, SendQuotas, UserDirectory, UserPage, WriteFailed,
+    RoleUse, RunRecords, SendQuota, SendQuotas, UserDirectory, UserPage, WriteFailed,
 };
 use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
@@ -273,10 +273,17 @@ impl Redelivery for MemoryRedelivery {
 pub struct MemoryRunRecords {
     counts: RefCell<BTreeMap<(String, String), Counts>>,
     started: RefCell<Vec<(Run, usize)>>,
+    denied: RefCell<BTreeMap<(String, String, RoleUse), DateTime<Utc>>>,
     broken: bool,
 }
 
 impl MemoryRunRecords {
+    /// Has `account_id` deny its role since then, in the run at [`NOW`].
+    pub fn deny(&self, account_id: &str, role_use: RoleUse, since: DateTime<Utc>) {
+        let key = (run().run_id.to_string(), account_id.to_owned(), role_use);
+        self.denied.borrow_mut().insert(key, since);
+    }
+
     /// One that keeps nothing.
     #[must_use]
     pub fn broken() -> Self {
@@ -334,6 +341,20 @@ impl RunRecords for MemoryRunRecords {
 
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
         self.change(run, account_id, counts, |kept, n| *kept += n)
+    }
+
+    async fn first_denied(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        role_use: RoleUse,
+        at: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, CallFailed> {
+        if self.broken {
+            return Err(failure(FailureClass::Retry));
+        }
+        let key = (run.run_id.to_string(), account_id.to_string(), role_use);
+        Ok(*self.denied.borrow_mut().entry(key).or_insert(at))
     }
 }
 

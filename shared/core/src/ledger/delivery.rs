@@ -256,7 +256,8 @@ mod tests {
 
     fn notice() -> Notice {
         let key_ids = vec!["AKIAIOSFODNN7EXAMPLE".parse().unwrap()];
-        Notice { run_id: RunId::of(now(), false), as_of_date: now().date_naive(), stage: 1, key_ids }
+        let (run_id, as_of_date) = (RunId::of(now(), false), now().date_naive());
+        Notice { run_id, as_of_date, stage: 1, key_ids, mailbox: None }
     }
 
     fn failed(class: FailureClass) -> Answer {

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::ids::{AccessKeyId, ClaimId, RunId};
+use crate::ids::{AccessKeyId, ClaimId, EmailAddress, RunId};
 use crate::keys::StaleKey;
 use crate::messages::{Run, StaleKeys};
 
@@ -51,7 +52,15 @@ pub struct Notice {
     pub stage: u32,
     /// The stale keys.
     pub key_ids: Vec<AccessKeyId>,
+    /// The mailbox. None where it is not known yet, and in entries of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<MailboxHash>,
 }
+
+/// Tells one mailbox from another, so that the ledger need not hold addresses: half of the SHA-256 of the address in lower
+/// case. Anybody who knows an address can tell whether it is this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxHash(String);
 
 /// Somebody's right to mail the owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,13 +145,14 @@ pub enum Claiming {
 }
 
 impl Notice {
-    /// What `finding` asks to tell.
+    /// What `finding` asks to tell, by a mail to `to`.
     #[must_use]
-    pub fn of(finding: &StaleKeys) -> Self {
-        Self::about(&finding.run, finding.stage, &finding.keys)
+    pub fn of(finding: &StaleKeys, to: &EmailAddress) -> Self {
+        let about = Self::about(&finding.run, finding.stage, &finding.keys);
+        Self { mailbox: Some(MailboxHash::of(to)), ..about }
     }
 
-    /// What a run has to tell about these keys.
+    /// What a run has to tell about these keys, whoever is to be mailed.
     #[must_use]
     pub fn about(run: &Run, stage: u32, keys: &[StaleKey]) -> Self {
         Self {
@@ -150,6 +160,7 @@ impl Notice {
             as_of_date: run.as_of.date_naive(),
             stage,
             key_ids: keys.iter().map(|key| key.id.clone()).collect(),
+            mailbox: None,
         }
     }
 
@@ -159,6 +170,16 @@ impl Notice {
         let days = (self.as_of_date - last.as_of_date).num_days();
         let other_keys = || self.key_ids.iter().all(|id| !last.key_ids.contains(id));
         days > 0 && (self.stage > last.stage || other_keys() || days >= i64::from(remind_every_days.get()))
+    }
+}
+
+impl MailboxHash {
+    /// The hash of `address`.
+    #[must_use]
+    pub fn of(address: &EmailAddress) -> Self {
+        let hash = Sha256::digest(address.as_str().to_lowercase());
+        let half = hash[..16].iter().fold(0_u128, |half, byte| half << 8 | u128::from(*byte));
+        Self(format!("{half:032x}"))
     }
 }
 
@@ -172,10 +193,27 @@ impl Claim {
 }
 
 impl Entry {
-    /// Whether the owner is to be told of `notice`, as far as what they were told before decides it.
+    /// Whether the owner is to be told of `notice`, as far as what they were told before decides it. A notice without a
+    /// mailbox may be due: it is if its mailbox may be.
     #[must_use]
     pub fn is_due(&self, notice: &Notice, remind_every_days: NonZeroU32) -> bool {
-        self.history.first().is_none_or(|last| notice.is_due_after(&last.notice, remind_every_days))
+        self.history.first().is_none_or(|last| {
+            notice.is_due_after(&last.notice, remind_every_days) || self.is_repaired(notice, &last.notice)
+        })
+    }
+
+    /// Whether the `last` mail did not reach the owner, and `notice` goes to another mailbox: such a mail is due at once. It
+    /// is not if it goes to a mailbox that was mailed on the same date: of two addresses that both bounce, findings that are
+    /// delivered twice would else mail one and the other in turn.
+    fn is_repaired(&self, notice: &Notice, last: &Notice) -> bool {
+        let was_mailed = |sent: &Sent| {
+            sent.notice.as_of_date == notice.as_of_date && sent.notice.mailbox == notice.mailbox
+        };
+        self.not_reached.is_some()
+            && notice.as_of_date >= last.as_of_date
+            && last.mailbox.is_some()
+            && last.mailbox != notice.mailbox
+            && !self.history.iter().any(was_mailed)
     }
 
     /// Asks for the right to tell the owner of `notice`. A claim whose lease ended is taken over, and counts as one
@@ -190,9 +228,10 @@ impl Entry {
             Some(claim) if claim.lease_until > now => return Claiming::Held { until: claim.lease_until },
             _ => {}
         }
-        let unknown_before = self.claim.as_ref().map_or(0, |claim| claim.unknown_before + 1);
-        let kept_from = now.max(notice.as_of_date.and_time(chrono::NaiveTime::MIN).and_utc());
-        let kept_for = KEPT_FOR + TimeDelta::days(2 * i64::from(rules.remind_every_days.get()));
+        let unknown_before = self.claim.as_ref().map_or(0, |claim| claim.unknown_before.saturating_add(1));
+        // In seconds, which no setting is too large for: a cadence of millions of years has no date that it ends at.
+        let kept_from = now.max(notice.as_of_date.and_time(NaiveTime::MIN).and_utc()).timestamp();
+        let two_cadences = TimeDelta::days(2 * i64::from(rules.remind_every_days.get()));
         Claiming::Free(Self {
             claim: Some(Claim {
                 id: id.clone(),
@@ -200,8 +239,8 @@ impl Entry {
                 unknown_before,
                 notice: notice.clone(),
             }),
-            takeovers: self.takeovers + u32::from(self.claim.is_some()),
-            expires_at: (kept_from + kept_for).timestamp(),
+            takeovers: self.takeovers.saturating_add(self.claim.is_some().into()),
+            expires_at: kept_from + (KEPT_FOR + two_cadences).num_seconds(),
             ..self.next()
         })
     }
@@ -280,7 +319,16 @@ mod tests {
             as_of_date: at.date_naive(),
             stage,
             key_ids: keys.iter().map(key).collect(),
+            mailbox: Some(mailbox("jane@example.com")),
         }
+    }
+
+    fn mailbox(address: &str) -> MailboxHash {
+        MailboxHash::of(&address.parse().unwrap())
+    }
+
+    fn to(address: &str, notice: Notice) -> Notice {
+        Notice { mailbox: Some(mailbox(address)), ..notice }
     }
 
     fn claimed(entry: &Entry, notice: &Notice, name: &str, now: DateTime<Utc>) -> Entry {
@@ -422,6 +470,23 @@ mod tests {
     }
 
     #[test]
+    fn no_setting_is_too_large_for_a_claim() {
+        let largest = NonZeroU32::MAX;
+        let lease = TimeDelta::seconds(largest.get().into());
+        let rules = LedgerRules { remind_every_days: largest, lease, unknown_lease: lease };
+        let mut last_day = notice(0, 1, &["A"]);
+        last_day.as_of_date = "9999-12-31".parse().unwrap();
+        let free = Entry::default().claim(&last_day, &id("a"), now(), &rules);
+        let Claiming::Free(mut entry) = free else { panic!("{free:?}") };
+        assert!(entry.expires_at > now().timestamp());
+        let claim = entry.claim.as_mut().unwrap();
+        claim.unknown_before = u32::MAX;
+        assert!(claim.unknown_until(now(), &rules) > now());
+        let taken_over = entry.claim(&last_day, &id("b"), now() + lease + lease, &rules);
+        assert!(matches!(taken_over, Claiming::Free(_)), "{taken_over:?}");
+    }
+
+    #[test]
     fn ses_saying_that_it_took_a_mail_settles_the_claim() {
         let held = claimed(&Entry::default(), &notice(0, 1, &["A"]), "a", now());
         let settled = held.hear(&id("a"), SesEvent::Send, now()).unwrap();
@@ -442,6 +507,67 @@ mod tests {
         let again = claimed(&bounced, &notice(7, 1, &["A"]), "b", now());
         assert!(again.not_reached.is_some());
         assert_eq!(again.mark_sent(&id("b"), now()).unwrap().not_reached, None);
+    }
+
+    #[test]
+    fn a_bounce_of_an_earlier_mail_says_nothing_of_the_one_that_was_sent_since() {
+        let second = claimed(&told(), &notice(7, 1, &["A"]), "b", now()).mark_sent(&id("b"), now()).unwrap();
+        assert_eq!(second.history.len(), 2);
+        for reason in [NotReachedReason::Bounce, NotReachedReason::Complaint, NotReachedReason::Reject] {
+            assert_eq!(second.hear(&id("a"), SesEvent::NotReached(reason), now()), None);
+            assert!(second.hear(&id("b"), SesEvent::NotReached(reason), now()).is_some());
+        }
+    }
+
+    /// The same owner, whose mail bounced.
+    fn bounced() -> Entry {
+        told().hear(&id("a"), SesEvent::NotReached(NotReachedReason::Bounce), now()).unwrap()
+    }
+
+    #[test]
+    fn an_owner_whose_mail_bounced_is_due_at_once_at_another_mailbox() {
+        for (days, due) in [(-1, false), (0, true), (1, true), (6, true)] {
+            let repaired = to("jane.doe@example.com", notice(days, 1, &["A"]));
+            assert_eq!(is_due(&bounced(), &repaired), due, "day {days}");
+            assert!(!is_due(&told(), &repaired), "the mail arrived");
+        }
+        assert!(!is_due(&bounced(), &notice(1, 1, &["A"])), "the same mailbox");
+        assert!(
+            !is_due(&bounced(), &to("JANE@Example.com", notice(1, 1, &["A"]))),
+            "no other for its spelling"
+        );
+        let unknown = Notice { mailbox: None, ..notice(0, 1, &["A"]) };
+        assert!(bounced().is_due(&unknown, rules().remind_every_days), "it may be another one");
+        assert!(!told().is_due(&unknown, rules().remind_every_days));
+    }
+
+    #[test]
+    fn a_mail_to_a_mailbox_that_is_not_known_any_more_waits_for_the_cadence() {
+        let mut entry = bounced();
+        entry.history[0].notice.mailbox = None;
+        assert!(!is_due(&entry, &to("jane.doe@example.com", notice(1, 1, &["A"]))));
+        assert!(is_due(&entry, &to("jane.doe@example.com", notice(7, 1, &["A"]))));
+    }
+
+    #[test]
+    fn no_mailbox_is_mailed_twice_on_a_date_however_many_bounce() {
+        let second = to("jane.doe@example.com", notice(0, 1, &["A"]));
+        let entry = claimed(&bounced(), &second, "b", now()).mark_sent(&id("b"), now()).unwrap();
+        assert!(!is_due(&entry, &notice(0, 1, &["A"])), "the second mail arrived");
+        let entry = entry.hear(&id("b"), SesEvent::NotReached(NotReachedReason::Complaint), now()).unwrap();
+        assert!(!is_due(&entry, &notice(0, 1, &["A"])), "the first finding, delivered again");
+        assert!(!is_due(&entry, &second));
+        assert!(is_due(&entry, &to("j.doe@example.com", notice(0, 1, &["A"]))), "a third mailbox");
+        assert!(is_due(&entry, &notice(1, 1, &["A"])), "the first mailbox on the next date");
+    }
+
+    #[test]
+    fn the_ledger_holds_no_address() {
+        let entry = serde_json::to_string(&told()).unwrap();
+        assert!(
+            !entry.contains('@') && entry.contains("\"mailbox\":\"8c87b489ce35cf2e2f39f80e282cb2e8\""),
+            "{entry}"
+        );
     }
 
     #[test]

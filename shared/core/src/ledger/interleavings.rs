@@ -1,11 +1,14 @@
-//! Any interleaving of deliveries, crashes, redeliveries, replays, lost answers, SES's events and the clock.
+//! Any interleaving of deliveries, crashes, redeliveries, replays, lost answers, SES's events and the clock. SES's events
+//! are bounces and complaints, too, and feedback may lose what it writes.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use super::{Answer, Delivery, Entry, LedgerRules, Notice, Outcome, SesEvent, Step};
+use super::{
+    Answer, Delivery, Entry, LedgerRules, MailboxHash, NotReachedReason, Notice, Outcome, SesEvent, Step,
+};
 use crate::failure::{CallFailed, FailureClass};
 use crate::ids::{ClaimId, RunId};
 
@@ -32,7 +35,9 @@ enum Event {
     /// Time passes.
     Clock { seconds: i64 },
     /// SES tells of a mail it took: early, late or once more.
-    Feedback { mail: usize },
+    Feedback { mail: usize, event: SesEvent },
+    /// Feedback does its next step, and the world does this to it.
+    Hear { hearing: usize, fate: Fate },
 }
 
 /// What the world does to a step.
@@ -62,13 +67,24 @@ struct World {
     /// Deliveries at work: finding, start, protocol and next step.
     at_work: BTreeMap<usize, (usize, DateTime<Utc>, Delivery, Step)>,
     deliveries: usize,
+    /// Events that feedback has not written yet.
+    hearings: Vec<Hearing>,
+    /// The claims of mails of which feedback has heard to the end that they reached nobody.
+    unreached: Vec<ClaimId>,
+}
+
+/// An event of SES about the mail of a claim, and the entry as feedback has read it for that.
+struct Hearing {
+    claim_id: ClaimId,
+    event: SesEvent,
+    entry: Option<Entry>,
 }
 
 impl World {
-    /// With findings of these days, each with its stage and which of two keys it is about.
-    fn new(findings: &[(i64, u32, bool)]) -> Self {
+    /// With findings of these days, each with its stage, which of two keys it is about, and one of some mailboxes.
+    fn new(findings: &[(i64, u32, bool, u8)]) -> Self {
         let start: DateTime<Utc> = "2026-03-01T06:00:00Z".parse().unwrap();
-        let notice = |(day, stage, other_key): &(i64, u32, bool)| {
+        let notice = |(day, stage, other_key, mailbox): &(i64, u32, bool, u8)| {
             let at = start + TimeDelta::days(*day);
             let key = if *other_key { "AKIAI44QH8DHBEXAMPLE" } else { "AKIAIOSFODNN7EXAMPLE" };
             Notice {
@@ -76,6 +92,7 @@ impl World {
                 as_of_date: at.date_naive(),
                 stage: *stage,
                 key_ids: vec![key.parse().unwrap()],
+                mailbox: Some(MailboxHash::of(&format!("jane{mailbox}@example.com").parse().unwrap())),
             }
         };
         Self {
@@ -86,6 +103,8 @@ impl World {
             taken: Vec::new(),
             at_work: BTreeMap::new(),
             deliveries: 0,
+            hearings: Vec::new(),
+            unreached: Vec::new(),
         }
     }
 
@@ -109,11 +128,14 @@ impl World {
                 let now = self.now;
                 self.at_work.retain(|_, (_, started, ..)| now - *started < FUNCTION_TIMEOUT);
             }
-            Event::Feedback { mail } => {
-                if let Some((id, _)) = self.taken.get(mail % self.taken.len().max(1))
-                    && let Some(entry) = self.entry.hear(id, SesEvent::Send, self.now)
-                {
-                    self.entry = entry;
+            Event::Feedback { mail, event } => {
+                if let Some((claim_id, _)) = self.taken.get(mail % self.taken.len().max(1)) {
+                    self.hearings.push(Hearing { claim_id: claim_id.clone(), event, entry: None });
+                }
+            }
+            Event::Hear { hearing, fate } => {
+                if !self.hearings.is_empty() {
+                    self.hear(hearing % self.hearings.len(), fate);
                 }
             }
         }
@@ -123,8 +145,53 @@ impl World {
         self.at_work.keys().nth(delivery % self.at_work.len().max(1)).copied()
     }
 
+    /// Reads the entry, or writes what was heard into it as it was read. What is lost on the way is delivered again.
+    fn hear(&mut self, number: usize, fate: Fate) {
+        let Hearing { claim_id, event, entry } = self.hearings.swap_remove(number);
+        let is_done = matches!(fate, Fate::Works | Fate::AnswerLost | Fate::DiesAfter);
+        let is_known = fate == Fate::Works;
+        let (entry, is_over) = match entry {
+            None => (is_known.then(|| self.entry.clone()), false),
+            Some(read) => match read.hear(&claim_id, event, self.now) {
+                None => (None, is_known),
+                Some(written) => {
+                    let is_next = written.revision == self.entry.revision + 1;
+                    if is_done && is_next {
+                        self.entry = written;
+                    }
+                    (None, is_known && is_next)
+                }
+            },
+        };
+        if !is_over {
+            self.hearings.push(Hearing { claim_id, event, entry });
+        } else if let SesEvent::NotReached(_) = event {
+            self.unreached.push(claim_id);
+        }
+    }
+
     fn conclude(&mut self, finding: usize, outcome: &Outcome) {
+        if let Outcome::NotDue = outcome {
+            let notice = &self.findings[finding];
+            assert!(!self.is_due(notice), "{notice:?} is due: {:?}", self.entry);
+        }
         self.done[finding] |= matches!(outcome, Outcome::Sent | Outcome::SentUnmarked | Outcome::NotDue);
+    }
+
+    /// Whether the owner is to hear of `notice` now: the promise in other words than the code's.
+    fn is_due(&self, notice: &Notice) -> bool {
+        let Some(last) = self.entry.history.first() else { return true };
+        is_later(notice, &last.notice)
+            || (self.entry.not_reached.is_some() && self.is_repaired(notice, &last.notice))
+    }
+
+    /// Whether `notice` goes to a mailbox that the mail before it did not, nor any of its date.
+    fn is_repaired(&self, notice: &Notice, last: &Notice) -> bool {
+        let marked = self.entry.history.iter().map(|sent| &sent.notice);
+        let mut of_its_date = marked.filter(|sent| sent.as_of_date == notice.as_of_date);
+        notice.as_of_date >= last.as_of_date
+            && notice.mailbox != last.mailbox
+            && of_its_date.all(|sent| sent.mailbox != notice.mailbox)
     }
 
     fn deliver(&mut self, finding: usize) {
@@ -180,6 +247,7 @@ impl World {
     /// From now on everything works: what is not done is delivered until it is.
     fn settle(&mut self) {
         self.at_work.clear();
+        self.hear_all();
         for finding in 0..self.findings.len() {
             for _ in 0..4 {
                 if self.done[finding] {
@@ -193,6 +261,13 @@ impl World {
                 self.now += TimeDelta::hours(16);
             }
             assert!(self.done[finding], "finding {finding} is never done: {:?}", self.entry);
+        }
+    }
+
+    /// Feedback hears everything to its end.
+    fn hear_all(&mut self) {
+        while !self.hearings.is_empty() {
+            self.hear(0, Fate::Works);
         }
     }
 
@@ -212,8 +287,26 @@ impl World {
             assert!(self.taken.contains(&mail), "marked as sent, and never was: {sent:?}");
         }
         for (later, earlier) in entry.history.iter().zip(entry.history.iter().skip(1)) {
-            assert!(is_later(&later.notice, &earlier.notice), "too soon: {entry:?}");
+            let is_repaired = self.unreached.contains(&earlier.claim_id)
+                && later.notice.mailbox != earlier.notice.mailbox
+                && later.notice.as_of_date >= earlier.notice.as_of_date;
+            assert!(is_repaired || is_later(&later.notice, &earlier.notice), "too soon: {entry:?}");
         }
+        let mut mailboxes: Vec<_> = entry
+            .history
+            .iter()
+            .map(|sent| (sent.notice.as_of_date, format!("{:?}", sent.notice.mailbox)))
+            .collect();
+        mailboxes.sort();
+        mailboxes.dedup();
+        assert_eq!(mailboxes.len(), marked, "one mailbox was mailed twice on a date: {entry:?}");
+        let last = entry.history.first().map(|last| &last.claim_id);
+        assert_eq!(
+            entry.not_reached.is_some(),
+            last.is_some_and(|last| self.unreached.contains(last)),
+            "of {:?}, the last mail is what not_reached is about: {entry:?}",
+            self.unreached
+        );
         for finding in &self.findings {
             let told = self.taken.iter().any(|(_, mail)| !is_later(finding, mail));
             assert!(told, "{finding:?} was due, and nobody was told: {entry:?}");
@@ -248,7 +341,18 @@ fn events() -> impl Strategy<Value = Event> {
         12 => (0_usize..4, fates()).prop_map(|(delivery, fate)| Event::Step { delivery, fate }),
         1 => (0_usize..4).prop_map(|delivery| Event::CutOff { delivery }),
         2 => prop_oneof![0_i64..70, Just(1_000)].prop_map(|seconds| Event::Clock { seconds }),
-        1 => (0_usize..8).prop_map(|mail| Event::Feedback { mail }),
+        2 => (0_usize..8, ses_events()).prop_map(|(mail, event)| Event::Feedback { mail, event }),
+        4 => (0_usize..4, fates()).prop_map(|(hearing, fate)| Event::Hear { hearing, fate }),
+    ]
+}
+
+fn ses_events() -> impl Strategy<Value = SesEvent> {
+    let not_reached = |reason| Just(SesEvent::NotReached(reason));
+    prop_oneof![
+        2 => Just(SesEvent::Send),
+        2 => not_reached(NotReachedReason::Bounce),
+        1 => not_reached(NotReachedReason::Complaint),
+        1 => not_reached(NotReachedReason::Reject),
     ]
 }
 
@@ -257,8 +361,8 @@ proptest! {
 
     #[test]
     fn whatever_happens_nobody_is_forgotten_and_nobody_told_twice_but_for_unknown_outcomes(
-        findings in prop::collection::vec((0_i64..20, 1_u32..3, any::<bool>()), 1..4),
-        events in prop::collection::vec(events(), 0..80),
+        findings in prop::collection::vec((0_i64..20, 1_u32..3, any::<bool>(), 0_u8..3), 1..5),
+        events in prop::collection::vec(events(), 0..100),
     ) {
         let mut world = World::new(&findings);
         for event in &events {
@@ -272,7 +376,7 @@ proptest! {
     fn without_crashes_and_lost_answers_each_owner_is_told_exactly_once(
         events in prop::collection::vec(events(), 0..80),
     ) {
-        let mut world = World::new(&[(0, 1, false)]);
+        let mut world = World::new(&[(0, 1, false, 0)]);
         for event in &events {
             // A function lives on, and what fails is known to have failed.
             let event = match event {
@@ -288,5 +392,36 @@ proptest! {
         }
         world.settle();
         prop_assert_eq!((world.taken.len(), world.entry.takeovers), (1, 0));
+    }
+
+    /// Two runs of one date, between which somebody has corrected the address.
+    #[test]
+    fn an_owner_who_was_not_reached_is_mailed_at_the_repaired_address_once(
+        event in ses_events(),
+        fates in prop::collection::vec(fates(), 0..20),
+        redeliveries in prop::collection::vec(0_usize..2, 0..6),
+    ) {
+        let mut world = World::new(&[(0, 1, false, 0), (0, 1, false, 1)]);
+        let at_once = |world: &mut World, finding| {
+            world.deliver(finding);
+            while let Some(&number) = world.at_work.keys().next() {
+                world.step(number, Fate::Works);
+            }
+        };
+        at_once(&mut world, 0);
+        world.happen(&Event::Feedback { mail: 0, event });
+        for fate in fates {
+            world.happen(&Event::Hear { hearing: 0, fate });
+        }
+        world.hear_all();
+        at_once(&mut world, 1);
+        let mails = if event == SesEvent::Send { 1 } else { 2 };
+        prop_assert_eq!((world.taken.len(), world.entry.not_reached.is_some()), (mails, false));
+        // The second mail may bounce, too.
+        world.happen(&Event::Feedback { mail: 1, event });
+        world.hear_all();
+        redeliveries.into_iter().for_each(|finding| at_once(&mut world, finding));
+        prop_assert_eq!(world.taken.len(), mails);
+        world.check();
     }
 }
