@@ -261,11 +261,9 @@ mod tests {
     #[test]
     fn a_replay_says_whether_a_function_had_given_it_up() {
         let queue = Origin::Queue("https://sqs/users".to_owned());
-        for (attributes, expected) in [
-            (&[("reason", "call_failed")][..], true),
-            (&[][..], false),
-            (&[("replayed", "true")][..], true),
-        ] {
+        for (attributes, expected) in
+            [(&[("reason", "call_failed")][..], true), (&[][..], false), (&[("replayed", "true")][..], true)]
+        {
             let letter = Letter::read("users", received("m-1", 5, &check("jane"), attributes));
             let Some(Work::Message { was_given_up, .. }) = work_of(&letter, &queue) else {
                 panic!("no message")

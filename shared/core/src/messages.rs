@@ -430,6 +430,8 @@ mod tests {
         }
     }
 
+    type Reader = fn(&str) -> Result<(), InvalidMessage>;
+
     #[test]
     fn every_instant_in_every_message_lies_in_1970_to_9999() {
         let mut message = stale_keys();
@@ -438,7 +440,7 @@ mod tests {
         message["found_at"] = message["checked_at"].clone();
         let places = instants(&message, "");
         assert_eq!(places.len(), 7, "{places:?}");
-        let readers: [fn(&str) -> Result<(), InvalidMessage>; 3] = [
+        let readers: [Reader; 3] = [
             |body| StaleKeys::read(body, AsOfLimit::None).map(drop),
             |body| CheckUser::read(body, AsOfLimit::None).map(drop),
             |body| ScanAccount::read(body, AsOfLimit::None).map(drop),

@@ -420,7 +420,9 @@ proptest! {
         // The second mail may bounce, too.
         world.happen(&Event::Feedback { mail: 1, event });
         world.hear_all();
-        redeliveries.into_iter().for_each(|finding| at_once(&mut world, finding));
+        for finding in redeliveries {
+            at_once(&mut world, finding);
+        }
         prop_assert_eq!(world.taken.len(), mails);
         world.check();
     }
