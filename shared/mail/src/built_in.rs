@@ -33,7 +33,7 @@ mod tests {
     use keynudge_core::messages::{AsOfLimit, Message, StaleKeys};
     use serde_json::{Value, json};
 
-    use crate::made_up::trials;
+    use crate::made_up::{made_up, trials};
 
     /// Mail clients cut longer ones off; Gmail does from 102 kB on.
     const HTML_BYTES_MAX: usize = 50_000;
@@ -271,6 +271,100 @@ mod tests {
         }
     }
 
+    /// `text` with what is blank as one blank, and with plain quotes.
+    fn flowing(text: &str) -> String {
+        text.replace('’', "'").replace(['“', '”'], "\"").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn filters_that_look_for_key_ids_find_none_where_an_inbox_shows_the_mail() {
+        for mail in all_mails() {
+            let (above, _) = mail.html.split_once("<h1").unwrap();
+            assert!(above.contains("What to do, step by step"), "the preheader: {above}");
+            for shown in [mail.subject.as_str(), above] {
+                assert!(!shown.contains("AKIA"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_made_for_smtp_is_asked_for_new_smtp_credentials_and_for_no_access_key() {
+        let mut finding = finding_with("/user/name", json!("ses-smtp-user.20260514-101500"));
+        finding["keys"][0]["last_used"]["at"]["service"] = json!("ses");
+        let mail = render(&finding);
+        for part in [&mail.text, &visible(&mail.html)] {
+            let part = flowing(part);
+            for words in [
+                "The secret of a new access key is no password there: you need new SMTP credentials.",
+                "choose \"Create SMTP credentials\"",
+                "Put the new SMTP user name and password wherever the old ones are",
+                "--status Inactive",
+                "aws iam delete-access-key --user-name ses-smtp-user.20260514-101500",
+            ] {
+                assert!(part.contains(words), "{words}: {part}");
+            }
+            for wrong in ["create-access-key", "Put the new key", "last called Amazon SES"] {
+                assert!(!part.contains(wrong), "{wrong}: {part}");
+            }
+        }
+        let guide = "https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html";
+        assert!(mail.text.contains(guide) && mail.html.contains(&format!("href=\"{guide}\"")));
+        assert_snapshot!("smtp_text", mail.text);
+    }
+
+    #[test]
+    fn a_key_that_ses_was_called_with_may_be_an_smtp_password() {
+        let mut by_ses =
+            finding_of_two(&json!({"at": {"at": "2026-01-03T10:00:00Z", "service": "s3", "region": "x"}}));
+        by_ses["keys"][0]["last_used"]["at"]["service"] = json!("ses");
+        let words = "This key last called Amazon SES. If that was through SES's SMTP interface, the secret of another key is \
+                     not the password there: create new SMTP credentials in the SES console instead.";
+        let mail = render(&by_ses);
+        for part in [mail.text, visible(&mail.html)] {
+            let part = flowing(&part);
+            assert_eq!(part.matches(words).count(), 1, "of two keys, at the one: {part}");
+            assert!(part.contains("create-access-key"), "{part}");
+        }
+        assert!(!render(&finding()).text.contains("SMTP"));
+    }
+
+    #[test]
+    fn where_a_policy_asks_for_mfa_the_mail_says_how_to_sign_in() {
+        let words = "If a command answers AccessDenied, your account may want MFA for it: sign in with MFA first (aws login, \
+                     or aws sts get-session-token), or use the IAM console.";
+        for mail in all_mails() {
+            for part in [mail.text, visible(&mail.html)] {
+                assert_eq!(flowing(&part).matches(words).count(), 1, "{part}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_keys_the_one_of_unknown_use_stays_until_the_new_one_is_made() {
+        let mail = render(&finding_of_two(&json!(null)));
+        for part in [mail.text, visible(&mail.html)] {
+            let part = flowing(&part);
+            assert!(part.to_lowercase().contains("make room: delete akiaiosfodnn7example"), "{part}");
+            assert!(part.to_lowercase().contains("replace akiai44qh8dhbexample"), "{part}");
+        }
+    }
+
+    #[test]
+    fn of_three_keys_all_but_one_make_room() {
+        let kind = made_up("2026-03-01T06:00:00Z".parse().unwrap());
+        let kind = kind.iter().find(|kind| kind.name == "three-keys").unwrap();
+        let mail = built_in().render(&kind.reminder(&settings())).unwrap();
+        for part in [&mail.text, &visible(&mail.html)] {
+            let part = flowing(part);
+            let words =
+                "This user has 3 old ones, so all but one have to go before you can create a new one.";
+            assert_eq!(part.matches(words).count(), 2, "{part}");
+            assert_eq!(part.matches("create-access-key").count(), 1, "{part}");
+            assert!(!part.contains("Both of this user"), "{part}");
+        }
+        assert_snapshot!("three_keys_text", mail.text);
+    }
+
     #[test]
     fn what_somebody_wrote_about_a_key_stays_text() {
         let mail = render(&finding_with("/keys/0/description", json!(HOSTILE)));
@@ -348,7 +442,7 @@ mod tests {
         ] {
             let mail = render(&finding_with("/recipient/found_by", json!(found_by)));
             for part in [mail.text, visible(&mail.html)] {
-                let part = part.replace('’', "'").split_whitespace().collect::<Vec<_>>().join(" ");
+                let part = flowing(&part);
                 assert!(part.contains(reason), "{part}");
                 assert_eq!(
                     part.contains("Please pass it on to whoever uses the key."),

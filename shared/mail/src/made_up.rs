@@ -1,5 +1,6 @@
 //! Reminders about nobody, of every kind there is: to show what a mail looks like, and to try templates out.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -61,10 +62,18 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
         let finding = one(first());
         StaleKeys { user: User { arn: parsed(arn), ..finding.user }, ..finding }
     };
-    let global = Some(last_used(as_of, 57, "iam", "N/A"));
+    let global = || Some(last_used(as_of, 57, "iam", "N/A"));
+    let third = |last_used| key("AKIAIOSFODNN7THIRDKY", as_of, 100, last_used, None);
+    let by_ses = || Some(last_used(as_of, 1, "ses", "eu-west-1"));
+    let smtp = || {
+        let finding = one(StaleKey { description: None, ..with(by_ses()) });
+        let name = "ses-smtp-user.20260514-101500";
+        let arn = parsed(&format!("arn:aws:iam::111122223333:user/{name}"));
+        StaleKeys { user: User { name: parsed(name), arn, ..finding.user }, ..finding }
+    };
     vec![
         MadeUp::new("one-key", "one key, in use", one(first())),
-        MadeUp::new("two-keys", "two keys, both in use", finding(as_of, vec![first(), second(global)])),
+        MadeUp::new("two-keys", "two keys, both in use", finding(as_of, vec![first(), second(global())])),
         MadeUp::new(
             "one-unused",
             "two keys, one of them never used",
@@ -86,6 +95,22 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
             "hostile",
             "a description that tries to be HTML and a template",
             one(StaleKey { description: Some(parsed(HOSTILE)), ..first() }),
+        ),
+        MadeUp::new(
+            "three-keys",
+            "three keys in use, as users from before IAM's limit of two may have",
+            finding(as_of, vec![first(), second(global()), third(used())]),
+        ),
+        MadeUp::new(
+            "half-known",
+            "two keys, the last use of one of them could not be read",
+            finding(as_of, vec![first(), second(None)]),
+        ),
+        MadeUp::new("smtp", "SMTP credentials that the SES console made", smtp()),
+        MadeUp::new(
+            "ses",
+            "one key that was last used by SES, perhaps by its SMTP interface",
+            one(with(by_ses())),
         ),
         MadeUp::new("second-stage", "a reminder of the second stage", StaleKeys { stage: 2, ..one(first()) }),
         MadeUp::new("named-account", "an account with a name", named("payments-prod")),
@@ -121,53 +146,101 @@ pub(crate) struct Trial {
     pub(crate) reminder: Reminder,
 }
 
-/// Mails of every kind, under every kind of settings; and one of each month, for whose name a template may have words of its
-/// own.
+/// Mails of every kind: as it is, with all that a mail may have, and with nothing that it may lack. Then a mail that lacks one
+/// thing alone, so that whatever a template forgets to ask for is missing beside all that it may ask for; and one of each
+/// month, for whose name a template may have words of its own.
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (settings, label) in settings() {
-        for kind in made_up(middle_of(1)) {
-            let about = format!("tried on {}{label}", kind.name);
-            trials.push(Trial { about, reminder: kind.reminder(&settings) });
-        }
+    let kinds = made_up(middle_of(1));
+    let settings = full();
+    trials.extend(kinds.iter().map(|kind| Trial::of(kind.name, kind.reminder(&settings))));
+    for kind in &kinds {
+        trials.push(Trial::of(format!("{}, with all there may be", kind.name), Whole::of(kind).reminder()));
+        let mut bare = Whole::of(kind);
+        OPTIONAL.iter().for_each(|(_, take_away)| take_away(&mut bare));
+        trials.push(Trial::of(format!("{}, with nothing that may be left out", kind.name), bare.reminder()));
     }
-    let (full, _) = &settings()[0];
+    if let Some(usual) = kinds.first() {
+        trials.extend(OPTIONAL.iter().map(|(thing, take_away)| {
+            let mut whole = Whole::of(usual);
+            take_away(&mut whole);
+            Trial::of(format!("{}, with all there may be but {thing}", usual.name), whole.reminder())
+        }));
+    }
     for as_of in (2..=12).map(middle_of) {
         for kind in made_up(as_of).iter().take(1) {
-            let about = format!("tried on {}, as of {}", kind.name, as_of.date_naive());
-            trials.push(Trial { about, reminder: kind.reminder(full) });
+            let about = format!("{}, as of {}", kind.name, as_of.date_naive());
+            trials.push(Trial::of(about, kind.reminder(&settings)));
         }
     }
     trials
 }
 
-/// The settings that mails can differ by: all that there are, none that may be left out, and a contact who is neither address
-/// nor link.
-fn settings() -> [(ReminderSettings, &'static str); 3] {
-    let bare = ReminderSettings {
+impl Trial {
+    fn of(about: impl fmt::Display, reminder: Reminder) -> Self {
+        Self { about: format!("tried on {about}"), reminder }
+    }
+}
+
+/// A finding, and the settings of its mail.
+struct Whole {
+    finding: StaleKeys,
+    settings: ReminderSettings,
+}
+
+/// What a mail may lack, and how to take it away.
+const OPTIONAL: [(&str, fn(&mut Whole)); 8] = [
+    ("account_name", |whole| whole.finding.account_name = None),
+    ("descriptions", |whole| whole.finding.keys.iter_mut().for_each(|key| key.description = None)),
+    ("links", |whole| {
+        let name = whole.finding.user.name.as_str();
+        whole.finding.user.arn = parsed(&format!("arn:aws-other:iam::111122223333:user/{name}"));
+    }),
+    ("support_contact.href", |whole| whole.settings.support_contact = Some(parsed("#cloud-help"))),
+    ("support_contact", |whole| whole.settings.support_contact = None),
+    ("organization_name", |whole| whole.settings.organization_name = None),
+    ("policy_link", |whole| whole.settings.policy_link = None),
+    ("redirected_from", |whole| whole.settings.redirect_all_to = None),
+];
+
+impl Whole {
+    /// `kind`, with all that its mail may have.
+    fn of(kind: &MadeUp) -> Self {
+        let mut finding = kind.finding.clone();
+        finding.account_name.get_or_insert_with(|| parsed("payments-prod"));
+        for key in &mut finding.keys {
+            key.description.get_or_insert_with(|| parsed("Backup script on my laptop"));
+        }
+        let redirect_all_to = Some(parsed("pilot@example.com"));
+        let settings = ReminderSettings { alert_after_days: days(1), redirect_all_to, ..full() };
+        Self { finding, settings }
+    }
+
+    fn reminder(&self) -> Reminder {
+        Reminder::new(&self.finding, &self.settings)
+    }
+}
+
+/// All settings that there are, but for a pilot's mailbox.
+pub(crate) fn full() -> ReminderSettings {
+    ReminderSettings {
+        support_contact: Some(parsed("cloud-help@example.com")),
+        organization_name: Some(parsed("Example & Sons")),
+        policy_link: Some(parsed("https://wiki.example.com/access-keys")),
+        ..bare()
+    }
+}
+
+/// No settings that may be left out.
+fn bare() -> ReminderSettings {
+    ReminderSettings {
         alert_after_days: days(90),
         remind_every_days: days(7),
         support_contact: None,
         organization_name: None,
         policy_link: None,
         redirect_all_to: None,
-    };
-    let full = ReminderSettings {
-        support_contact: Some(parsed("cloud-help@example.com")),
-        organization_name: Some(parsed("Example & Sons")),
-        policy_link: Some(parsed("https://wiki.example.com/access-keys")),
-        ..bare.clone()
-    };
-    let words = ReminderSettings {
-        alert_after_days: days(1),
-        support_contact: Some(parsed("#cloud-help")),
-        ..full.clone()
-    };
-    [
-        (full, ""),
-        (bare, ", with no setting that may be left out"),
-        (words, ", where the support contact is no address"),
-    ]
+    }
 }
 
 /// The middle of a month of 2026, at noon.
@@ -229,13 +302,38 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// All settings that there are.
-    pub(crate) fn full() -> ReminderSettings {
-        let [(full, _), ..] = settings();
-        full
+    /// What may be missing is so beside everything else that may be there, and everything beside everything: otherwise a
+    /// template that asks for one thing and forgets another passes.
+    #[test]
+    fn templates_are_tried_with_each_thing_missing_beside_every_other() {
+        let things: [(&str, fn(&Reminder) -> bool); 9] = [
+            ("account_name", |mail| mail.account_name.is_some()),
+            ("description", |mail| mail.keys.iter().all(|key| key.description.is_some())),
+            ("links", |mail| mail.links.is_some()),
+            ("support_contact", |mail| mail.support_contact.is_some()),
+            ("href", |mail| mail.support_contact.as_ref().is_some_and(|contact| contact.href.is_some())),
+            ("organization_name", |mail| mail.organization_name.is_some()),
+            ("policy_link", |mail| mail.policy_link.is_some()),
+            ("redirected_from", |mail| mail.redirected_from.is_some()),
+            ("region", |mail| serde_json::to_string(&mail.keys).unwrap().contains(r#""region":null"#)),
+        ];
+        let trials = trials();
+        for (one, has_one) in &things {
+            for (other, has_other) in &things {
+                for (wanted, is_possible) in [
+                    ((true, true), true),
+                    ((true, false), one != other && (*one, *other) != ("href", "support_contact")),
+                ] {
+                    let is_tried = trials
+                        .iter()
+                        .any(|trial| (has_one(&trial.reminder), has_other(&trial.reminder)) == wanted);
+                    assert!(is_tried || !is_possible, "{one} and {other}: {wanted:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -275,7 +275,7 @@ mod tests {
     use keynudge_core::mail::ReminderSettings;
     use tempfile::TempDir;
 
-    use crate::made_up::{made_up, tests::full};
+    use crate::made_up::{full, made_up};
 
     fn directory(files: &[(&str, &str)]) -> TempDir {
         let directory = TempDir::new().unwrap();
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!((own.text, own.html), (usual.text.clone(), usual.html.clone()));
         let own = rendered(&[
             ("reminder.body.txt", "a\r\n{{ user_name }}"),
-            ("reminder.body.html", "<p>{{ organization_name }}"),
+            ("reminder.body.html", "<p>{{ organization_name or user_name }}"),
         ]);
         assert_eq!((own.subject, own.text), (usual.subject, "a\njane.doe\n".to_owned()));
         assert_eq!(own.html, "<p>Example &amp; Sons");
@@ -325,6 +325,20 @@ mod tests {
         assert!(rendered(&files) == usual.mail && !usual.is_fallback);
     }
 
+    /// As `docs/MAIL.md` says to do it.
+    #[test]
+    fn one_line_around_a_part_shortens_all_ids_of_keys_in_it() {
+        let wrapped = |part| format!("{{% filter short_ids %}}\n{}\n{{% endfilter %}}\n", source(part));
+        let [text, html] = [Part::Text, Part::Html].map(wrapped);
+        let files = [("reminder.body.txt", text.as_str()), ("reminder.body.html", html.as_str())];
+        let usual = Templates::built_in().render(&reminder(&full())).unwrap().mail;
+        let own = rendered(&files);
+        for (own, usual) in [(own.text, usual.text), (own.html, usual.html)] {
+            assert_eq!(own.trim(), usual.trim().replace("AKIAIOSFODNN7EXAMPLE", "AKIA…MPLE"));
+            assert!(own.contains("AKIA…MPLE"));
+        }
+    }
+
     #[test]
     fn every_mistake_is_told_with_its_file_and_line() {
         assert_eq!(
@@ -334,11 +348,42 @@ mod tests {
                 ("reminder.body.html", "<p>\n{{ support_contact.text }}{{ key_count }}"),
             ]),
             [
-                "reminder.body.html:2: undefined value (tried on one-key, with no setting that may be left out)",
+                "reminder.body.html:2: undefined value (tried on one-key, with nothing that may be left out)",
                 "reminder.body.txt:3: undefined value (tried on pilot)",
                 "reminder.subject.txt:1: unknown filter: filter plural is unknown (tried on one-key)",
             ]
         );
+    }
+
+    #[test]
+    fn what_may_be_missing_is_missed_before_an_owner_sees_it() {
+        let problem = |source: &str| {
+            let problems = problems(&[("reminder.body.txt", source)]);
+            assert!(problems.len() == 1, "{source}: {problems:?}");
+            problems[0].clone()
+        };
+        let none = "invalid operation: none is filled in here: ask with {% if … %} whether there is a value";
+        assert_eq!(
+            problem("Konto {{ account_name }}"),
+            format!("reminder.body.txt:1: {none} (tried on one-key)")
+        );
+        let group = "a group is filled in here: name the value in it, as in links.guide";
+        assert_eq!(
+            problems(&[("reminder.body.txt", "a\n{{ support_contact }}")])[0],
+            format!("reminder.body.txt:2: invalid operation: {group} (tried on one-key)")
+        );
+        for (asked, filled_in, missing) in [
+            ("account_name", "keys[0].description", "descriptions"),
+            ("organization_name", "policy_link", "policy_link"),
+            ("policy_link", "organization_name", "organization_name"),
+            ("redirected_from", "account_name", "account_name"),
+            ("support_contact and organization_name", "support_contact.href", "support_contact.href"),
+        ] {
+            let told = problem(&format!("a{{% if {asked} %}}{{{{ {filled_in} }}}}{{% endif %}}"));
+            assert!(told.contains("none is filled in"), "{told}");
+            assert!(told.contains(missing) || told.ends_with("(tried on pilot)"), "{told}");
+        }
+        assert_eq!(problems(&[("reminder.body.txt", "{{ account_name or account_id }}")]), [""; 0]);
     }
 
     #[test]

@@ -122,13 +122,16 @@ pub struct Task {
 pub enum Action {
     /// Delete it: nothing ever used it, so nothing needs a new one.
     DeleteUnused,
-    /// Delete it to make room for a new key, since IAM allows two per user and both are stale.
+    /// Delete it to make room for a new key: as a rule IAM allows two per user.
     MakeRoom {
-        /// The user's other key, which works in its place in the meantime.
+        /// Another key of the user, which works in its place in the meantime.
         use_instead: AccessKeyId,
     },
     /// Make a new key, use that one instead, and delete the old one.
     Rotate,
+    /// Make new SMTP credentials in the SES console, use them instead, and delete the key. A new access key would not help:
+    /// the SMTP password is computed from a key's secret.
+    ReplaceSmtp,
 }
 
 /// AWS CLI commands about the user.
@@ -158,6 +161,8 @@ pub struct Links {
     pub console: String,
     /// The page about updating access keys in IAM's guide.
     pub guide: String,
+    /// The page about SMTP credentials in SES's guide; `None` where there is no SES.
+    pub smtp_guide: Option<String>,
 }
 
 /// Whom to ask.
@@ -224,22 +229,30 @@ impl LastUse {
     }
 }
 
+/// How the SES console names the users that it makes for SMTP.
+/// <https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html>
+const SMTP_USER_PREFIX: &str = "ses-smtp-user.";
+
 /// What to do about `keys`, so that each step can be done when it is its turn.
 ///
-/// IAM allows two keys per user. So unused keys go first, which makes room for a new one; where two keys are in use,
-/// one has to go before the new one can be made, and its users take the other one meanwhile. That is the one whose
-/// use lies further back, since it probably has fewer users, and they have to move twice.
+/// As a rule IAM allows two keys per user. So unused keys go first, which makes room for a new one. Where more than one is in
+/// use, all but one have to go before the new one can be made, and their users take the remaining one meanwhile. That is the
+/// one used last, since it probably has the most users, and they have to move twice. Unknown use counts as the latest.
+///
+/// Users made for SES's SMTP interface need no room: the SES console gives new SMTP credentials a new user.
 fn tasks(user: &UserName, keys: &[StaleKey]) -> Vec<Task> {
     let (unused, mut in_use): (Vec<_>, Vec<_>) =
         keys.iter().partition(|key| key.last_used == Some(LastUsed::Never));
-    in_use.sort_by_key(|key| last_use(key));
+    in_use.sort_by_key(|key| (key.last_used.is_none(), last_use(key)));
     let task = |key: &StaleKey, action| Task {
         key_id: key.id.clone(),
         action,
         commands: KeyCommands::for_key(user, &key.id),
     };
     let mut tasks: Vec<_> = unused.iter().map(|key| task(key, Action::DeleteUnused)).collect();
-    if let Some((kept, outgoing)) = in_use.split_last() {
+    if user.as_str().starts_with(SMTP_USER_PREFIX) {
+        tasks.extend(in_use.iter().map(|key| task(key, Action::ReplaceSmtp)));
+    } else if let Some((kept, outgoing)) = in_use.split_last() {
         let make_room = Action::MakeRoom { use_instead: kept.id.clone() };
         tasks.extend(outgoing.iter().map(|key| task(key, make_room.clone())));
         tasks.push(task(kept, Action::Rotate));
@@ -247,7 +260,7 @@ fn tasks(user: &UserName, keys: &[StaleKey]) -> Vec<Task> {
     tasks
 }
 
-/// The instant of the latest use that IAM recorded; `None` sorts as the earliest.
+/// The instant of the latest use that IAM recorded.
 fn last_use(key: &StaleKey) -> Option<DateTime<Utc>> {
     match key.last_used {
         Some(LastUsed::At { at, .. }) => Some(at),
@@ -298,10 +311,12 @@ impl Links {
             Partition::AwsUsGov => ("console.amazonaws-us-gov.com", "docs.aws.amazon.com"),
             Partition::Other => return None,
         };
+        let has_ses = partition != Partition::AwsCn;
         let user = encoded(user.as_str());
         Some(Self {
             console: format!("https://{console}/iam/home#/users/details/{user}?section=security_credentials"),
             guide: format!("https://{guide}/IAM/latest/UserGuide/id-credentials-access-keys-update.html"),
+            smtp_guide: has_ses.then(|| format!("https://{guide}/ses/latest/dg/smtp-credentials.html")),
         })
     }
 }
@@ -406,7 +421,13 @@ pub(super) mod tests {
 
     /// What to do, as `action key-id`, in order.
     fn plan(keys: Vec<StaleKey>) -> Vec<String> {
-        let tasks = serde_json::to_value(remind(keys).tasks).unwrap();
+        plan_of("jane", keys)
+    }
+
+    fn plan_of(user: &str, keys: Vec<StaleKey>) -> Vec<String> {
+        let mut finding = finding(keys);
+        finding.user.name = user.parse().unwrap();
+        let tasks = serde_json::to_value(Reminder::new(&finding, &settings()).tasks).unwrap();
         let in_words = |task: &Value| {
             let instead = task.get("use_instead").map(|id| format!(", use {}", id.as_str().unwrap()));
             let words = ["action", "key_id"].map(|field| task[field].as_str().unwrap()).join(" ");
@@ -527,11 +548,64 @@ pub(super) mod tests {
         assert_eq!(plan(vec![old(earlier.clone()), young(later.clone())]), old_first);
         assert_eq!(plan(vec![old(later.clone()), young(earlier)]), young_first);
         assert_eq!(plan(vec![old(None), young(None)]), old_first, "in doubt, the older");
+    }
+
+    #[test]
+    fn a_key_of_unknown_use_is_not_the_one_that_makes_room() {
+        let used = || Some(used("2026-02-09T00:00:00Z"));
+        let old_first = [format!("make_room {OLD}, use {YOUNG}"), format!("rotate {YOUNG}")];
+        let young_first = [format!("make_room {YOUNG}, use {OLD}"), format!("rotate {OLD}")];
+        assert_eq!(plan(vec![old(used()), young(None)]), old_first);
+        assert_eq!(plan(vec![old(None), young(used())]), young_first);
         assert_eq!(
-            plan(vec![old(later), young(None)]),
-            young_first,
-            "in doubt, the one that is not known to be used"
+            plan(vec![old(None), young(Some(LastUsed::Never))]),
+            [format!("delete_unused {YOUNG}"), format!("rotate {OLD}")]
         );
+    }
+
+    #[test]
+    fn of_three_keys_all_but_one_go_before_a_new_one_is_made() {
+        const THIRD: &str = "AKIAIOSFODNN7THIRDKY";
+        let third = |last_used| key(THIRD, "2025-11-20T00:00:00Z", last_used);
+        let (first, second, last) = ("2025-12-24T00:00:00Z", "2026-01-24T00:00:00Z", "2026-02-09T00:00:00Z");
+        assert_eq!(
+            plan(vec![old(Some(used(second))), young(Some(used(last))), third(Some(used(first)))]),
+            [
+                format!("make_room {THIRD}, use {YOUNG}"),
+                format!("make_room {OLD}, use {YOUNG}"),
+                format!("rotate {YOUNG}")
+            ]
+        );
+        assert_eq!(
+            plan(vec![old(Some(LastUsed::Never)), young(None), third(Some(used(last)))]),
+            [
+                format!("delete_unused {OLD}"),
+                format!("make_room {THIRD}, use {YOUNG}"),
+                format!("rotate {YOUNG}")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_user_made_for_smtp_gets_new_smtp_credentials_for_each_key_in_use() {
+        let by_ses = |at| LastUsed::At {
+            at: format!("{at}T00:00:00Z").parse().unwrap(),
+            service: "ses".parse().unwrap(),
+            region: "eu-west-1".parse().unwrap(),
+        };
+        let smtp = "ses-smtp-user.20260514-101500";
+        assert_eq!(plan_of(smtp, vec![old(Some(by_ses("2026-02-09")))]), [format!("replace_smtp {OLD}")]);
+        assert_eq!(
+            plan_of(smtp, vec![old(None), young(Some(by_ses("2026-02-09")))]),
+            [format!("replace_smtp {YOUNG}"), format!("replace_smtp {OLD}")]
+        );
+        assert_eq!(
+            plan_of(smtp, vec![old(Some(LastUsed::Never))]),
+            [format!("delete_unused {OLD}")],
+            "nothing needs new credentials"
+        );
+        // The API signs with the key itself; the mail adds what holds if it is SMTP all the same.
+        assert_eq!(plan_of("jane", vec![old(Some(by_ses("2026-02-09")))]), [format!("rotate {OLD}")]);
     }
 
     #[test]
@@ -577,6 +651,10 @@ pub(super) mod tests {
             assert_eq!(link(partition), Some(expected), "{partition}");
         }
         assert_eq!(link("aws-eusc"), None);
+        let smtp_guide = |partition| in_partition(partition, "jane").and_then(|links| links.smtp_guide);
+        let page = "https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html";
+        assert_eq!(smtp_guide("aws").as_deref(), Some(page));
+        assert_eq!(smtp_guide("aws-cn"), None, "China has no SES");
     }
 
     #[test]
@@ -638,9 +716,9 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn every_key_has_one_task_and_each_can_be_done_in_its_turn(
-            uses in prop::collection::vec(prop_oneof![Just(None), Just(Some(LastUsed::Never)), Just(Some(used("2026-02-09T00:00:00Z")))], 1..=2)
+            uses in prop::collection::vec(prop_oneof![Just(None), Just(Some(LastUsed::Never)), Just(Some(used("2026-02-09T00:00:00Z")))], 1..=5)
         ) {
-            let keys: Vec<_> = [OLD, YOUNG].into_iter().zip(uses).map(|(id, last_used)| key(id, "2025-01-01T00:00:00Z", last_used)).collect();
+            let keys: Vec<_> = (0..).zip(uses).map(|(id, last_used)| key(&format!("AKIA{id:016}"), "2025-01-01T00:00:00Z", last_used)).collect();
             let tasks = remind(keys.clone()).tasks;
             prop_assert_eq!(tasks.len(), keys.len());
             for key in &keys {

@@ -1,10 +1,11 @@
 //! Templates that turn a reminder into a mail.
 
+use std::error::Error as _;
 use std::fmt::{self, Write as _};
 
 use chrono::NaiveDate;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value};
+use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, escape_formatter,
 };
@@ -23,6 +24,9 @@ const DATE_FORMAT_BYTES_MAX: usize = 100;
 
 /// A subject takes more than this from no mail program's window.
 const SUBJECT_CHARACTERS_MAX: usize = 500;
+
+/// IAM's shortest id of an access key. <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html>
+const KEY_ID_BYTES_MIN: usize = 16;
 
 /// Mail programs cut off less than this, and SES takes more: a larger part is a mistake.
 const BODY_BYTES_MAX: usize = 500_000;
@@ -70,9 +74,10 @@ pub struct TemplateSources<'a> {
 
 /// Compiled templates.
 ///
-/// Beside Jinja's own filters they have two. `pluralize`: `key{{ key_count | pluralize }}`, and with both forms given,
+/// Beside Jinja's own filters they have three. `pluralize`: `key{{ key_count | pluralize }}`, and with both forms given,
 /// `{{ key_count | pluralize("is", "are") }}`. `date`: `{{ as_of | date }}`, and with a format as `strftime` has it,
-/// `{{ as_of | date("%d.%m.%Y") }}`. A variable that does not exist is an error, never an empty text.
+/// `{{ as_of | date("%d.%m.%Y") }}`. `short_ids`: `{{ key.id | short_ids }}` is `AKIA…MPLE`.
+/// A variable that does not exist is an error, never an empty text; so is filling in none, a list or a group.
 #[derive(Debug)]
 pub struct MailTemplates {
     environment: Environment<'static>,
@@ -171,9 +176,11 @@ impl TemplateError {
         }
     }
 
-    /// An error found while a finding was filled in, which its details may quote.
+    /// An error found while a finding was filled in, which its details may quote, unless they are ours.
     fn discreet(part: Part, error: &Error) -> Self {
-        Self { part, line: error.line(), reason: error.kind().to_string() }
+        let ours = error.source().and_then(|cause| cause.downcast_ref());
+        let reason = ours.map_or_else(|| error.kind().to_string(), NotText::to_string);
+        Self { part, line: error.line(), reason }
     }
 }
 
@@ -190,13 +197,39 @@ fn environment() -> Environment<'static> {
     environment.set_formatter(escaped);
     environment.add_filter("pluralize", pluralize);
     environment.add_filter("date", date);
+    environment.add_filter("short_ids", short_ids);
     environment.set_fuel(Some(FUEL));
     environment
 }
 
-/// Escapes text for HTML, but leaves slashes alone: Jinja's own escaping turns them into entities, and links that are
-/// spelled in entities look like something to hide.
+/// What a template fills in though nobody can read it: `None`, or the inside of a list or group.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("{0}")]
+struct NotText(&'static str);
+
+impl NotText {
+    fn of(value: &Value) -> Option<Self> {
+        match value.kind() {
+            ValueKind::None => {
+                Some(Self("none is filled in here: ask with {% if … %} whether there is a value"))
+            }
+            ValueKind::Seq | ValueKind::Iterable => {
+                Some(Self("a list is filled in here: go through it with {% for … %}"))
+            }
+            ValueKind::Map => {
+                Some(Self("a group is filled in here: name the value in it, as in links.guide"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Refuses what is no text, and escapes text for HTML, but leaves slashes alone: Jinja's own escaping turns them into entities,
+/// and links that are spelled in entities look like something to hide.
 fn escaped(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if let Some(problem) = NotText::of(value) {
+        return Err(Error::new(ErrorKind::InvalidOperation, problem.0).with_source(problem));
+    }
     match value.as_str() {
         Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
             let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -229,6 +262,27 @@ fn date(day: &str, format: Option<&str>) -> Result<String, Error> {
     write!(words, "{}", day.format(format))
         .map_err(|_| wrong("date: the format does not say how to write a day"))?;
     Ok(words)
+}
+
+/// `text` with each id of an access key in it as `AKIA…MPLE`, so that filters of mail that look for ids find none.
+fn short_ids(text: &Value) -> Result<Value, Error> {
+    let source =
+        text.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "short_ids: this is no text"))?;
+    let (mut short, mut rest) = (String::with_capacity(source.len()), source);
+    while let Some(start) = rest.find("AKIA") {
+        let (before, from_id) = rest.split_at(start);
+        let is_outside = |c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit());
+        let (id, after) = from_id.split_at(from_id.find(is_outside).unwrap_or(from_id.len()));
+        short.push_str(before);
+        if id.len() < KEY_ID_BYTES_MIN {
+            short.push_str(id);
+        } else {
+            short.extend([&id[..4], "…", &id[id.len() - 4..]]);
+        }
+        rest = after;
+    }
+    short.push_str(rest);
+    Ok(if text.is_safe() { Value::from_safe_string(short) } else { short.into() })
 }
 
 #[cfg(test)]
@@ -335,6 +389,55 @@ mod tests {
     fn an_error_while_filling_in_does_not_quote_what_was_filled_in() {
         let error = render("", "{{ user_name + 1 }}", "").unwrap_err().to_string();
         assert_eq!(error, "text template, line 1: invalid operation");
+    }
+
+    #[test]
+    fn filling_in_none_a_list_or_a_group_is_an_error_with_its_place() {
+        let none = "none is filled in here: ask with {% if … %} whether there is a value";
+        let group = "a group is filled in here: name the value in it, as in links.guide";
+        let list = "a list is filled in here: go through it with {% for … %}";
+        for (source, reason) in [
+            ("Konto\n{{ account_name }}", none),
+            ("\n{{ account_name | default('x') }}", none),
+            ("\n{{ links }}", group),
+            ("\n{{ keys[0] }}", group),
+            ("\n{{ keys }}", list),
+            ("\n{{ keys | map(attribute='id') }}", list),
+        ] {
+            for (part, mail) in [
+                ("text", render("", source, "")),
+                ("html", render("", "", source)),
+                ("subject", render(source, "", "")),
+            ] {
+                let error = mail.unwrap_err().to_string();
+                assert_eq!(error, format!("{part} template, line 2: {reason}"), "{source}");
+            }
+            let templates = MailTemplates::new(sources(".", source, ".")).unwrap();
+            let tried = templates.try_out(Part::Text, &reminder(None)).unwrap_err();
+            assert_eq!((tried.line, tried.reason), (Some(2), format!("invalid operation: {reason}")));
+        }
+        let asked = "{{ account_name or account_id }}{% if account_name %}{{ account_name }}{% endif %}";
+        assert_eq!(render(asked, "", "").unwrap().subject, "111122223333");
+        assert_eq!(render("{{ account_name | default('x', true) }}", "", "").unwrap().subject, "x");
+    }
+
+    #[test]
+    fn ids_of_keys_can_be_shortened_alone_and_in_a_text() {
+        let written = |source| render("", source, "").map(|mail| mail.text.trim_end().to_owned());
+        assert_eq!(written("{{ keys[0].id | short_ids }}").unwrap(), "AKIA…MPLE");
+        assert_eq!(
+            written("{{ tasks[0].commands.delete | short_ids }}").unwrap(),
+            "aws iam delete-access-key --user-name jane --access-key-id AKIA…MPLE"
+        );
+        assert_eq!(
+            written("{{ 'AKIAI44QH8DHBEXAMPL1, AKIA, xAKIAI44QH8DHBEXAMPL2AKIA' | short_ids }}").unwrap(),
+            "AKIA…MPL1, AKIA, xAKIA…AKIA"
+        );
+        assert!(written("{{ key_count | short_ids }}").is_err());
+        // What was escaped already is not escaped again.
+        let block = "{% filter short_ids %}<b>{{ keys[0].id }}</b> {{ keys[0].description }}{% endfilter %}";
+        let html = render("", "", block).unwrap().html;
+        assert_eq!(html, "<b>AKIA…MPLE</b> &lt;b&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/b&gt;");
     }
 
     #[test]
