@@ -119,6 +119,7 @@ where
                 account_id = finding.account_id.as_str(),
                 user_id = finding.user.id.as_str(),
                 %problem,
+                runbook = crate::templates::RUNBOOK,
                 "the organization's templates cannot write this mail, and it is in the built-in words"
             );
         }
@@ -759,7 +760,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mail_that_own_templates_cannot_write_is_in_the_built_in_words_and_no_other() {
-        let notifier = with_subject("{{ {\"jane.doe\": \"Jane\", \"joe\": \"Joe\"}[user_name] }}");
+        let notifier = with_subject("{% if user_name == \"jane\" %}{{ nobody }}{% else %}Joe{% endif %}");
         let metrics = Metrics::default();
         handle(&notifier, &["joe", "jane"].map(finding), &metrics).await;
         assert_eq!(subjects(&notifier), ["Joe", BUILT_IN]);

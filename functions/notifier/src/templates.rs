@@ -4,6 +4,9 @@ use std::path::Path;
 
 use keynudge_mail::{Problem, Templates, unknown_files};
 
+/// The section of `infra/RUNBOOK.md` about templates that cannot be used.
+pub(crate) const RUNBOOK: &str = "templates-unusable";
+
 /// The own templates of `directory`, if there is one. What is wrong with them is logged, and the built-in ones take their
 /// place: a slip in a template must not cost a mail.
 pub(crate) fn load(directory: Option<&Path>) -> Templates {
@@ -15,6 +18,7 @@ pub(crate) fn load(directory: Option<&Path>) -> Templates {
         let problems: Vec<String> = problems.iter().map(Problem::to_string).collect();
         tracing::error!(
             problems = problems.join("; "),
+            runbook = RUNBOOK,
             "the organization's templates cannot be used, and mails are in the built-in words"
         );
     }

@@ -157,7 +157,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     for kind in &kinds {
         trials.push(Trial::of(format!("{}, with all there may be", kind.name), Whole::of(kind).reminder()));
         let mut bare = Whole::of(kind);
-        OPTIONAL.iter().for_each(|(_, take_away)| take_away(&mut bare));
+        for (_, take_away) in &OPTIONAL {
+            take_away(&mut bare);
+        }
         trials.push(Trial::of(format!("{}, with nothing that may be left out", kind.name), bare.reminder()));
     }
     if let Some(usual) = kinds.first() {
@@ -188,8 +190,11 @@ struct Whole {
     settings: ReminderSettings,
 }
 
-/// What a mail may lack, and how to take it away.
-const OPTIONAL: [(&str, fn(&mut Whole)); 8] = [
+/// Takes something away from a mail.
+type TakeAway = fn(&mut Whole);
+
+/// What a mail may lack.
+const OPTIONAL: [(&str, TakeAway); 8] = [
     ("account_name", |whole| whole.finding.account_name = None),
     ("descriptions", |whole| whole.finding.keys.iter_mut().for_each(|key| key.description = None)),
     ("links", |whole| {
@@ -309,7 +314,8 @@ mod tests {
     /// template that asks for one thing and forgets another passes.
     #[test]
     fn templates_are_tried_with_each_thing_missing_beside_every_other() {
-        let things: [(&str, fn(&Reminder) -> bool); 9] = [
+        type IsThere = fn(&Reminder) -> bool;
+        let things: [(&str, IsThere); 9] = [
             ("account_name", |mail| mail.account_name.is_some()),
             ("description", |mail| mail.keys.iter().all(|key| key.description.is_some())),
             ("links", |mail| mail.links.is_some()),
