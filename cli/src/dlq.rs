@@ -17,15 +17,16 @@ use clap::{Args, Subcommand};
 
 use crate::Outcome;
 use crate::aws::{Aws, ConnectionArgs};
-use crate::dlq::held::HOLD_MINUTES;
-use crate::interrupt::Interrupt;
 
 /// Dead letters: what Keynudge gave up.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keynudge dlq list                       # every queue: letters, the oldest, their reasons
-  keynudge dlq show findings              # who, why, since when
-  keynudge dlq replay findings            # shows what it is about to do, asks, does it")]
+  # every queue: letters, the oldest, their reasons
+  keynudge dlq list
+  # who, why, since when
+  keynudge dlq show findings
+  # shows what it is about to do, asks, does it
+  keynudge dlq replay findings")]
 pub(crate) struct Dlq {
     #[command(subcommand)]
     command: Command,
@@ -52,15 +53,13 @@ impl Dlq {
             Command::Drop(drop) => drop.question.require_answer(),
             Command::List(_) | Command::Show(_) => {}
         }
-        let interrupt = Interrupt::listen(format!(
-            "Ended at once. Letters that were held appear again within {HOLD_MINUTES} minutes."
-        ))?;
+        // Nothing is held before a queue is read, so until then an interrupt may end the process as it is.
         let aws = Aws::connect(connection).await?;
         match &self.command {
-            Command::List(list) => list.run(&aws, &interrupt).await,
-            Command::Show(show) => show.run(&aws, &interrupt).await,
-            Command::Replay(replay) => replay.run(&aws, &interrupt).await,
-            Command::Drop(drop) => drop.run(&aws, &interrupt).await,
+            Command::List(list) => list.run(&aws).await,
+            Command::Show(show) => show.run(&aws).await,
+            Command::Replay(replay) => replay.run(&aws).await,
+            Command::Drop(drop) => drop.run(&aws).await,
         }
     }
 }

@@ -1,44 +1,62 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second ends the process.
+//! Ctrl-C and SIGTERM: the first asks to stop, the second ends the process. Before a command listens, either
+//! ends it at once, as any process.
 
 use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::terminal;
 
 /// Whether the user wants us to stop.
-#[derive(Debug, Clone)]
-pub(crate) struct Interrupt(watch::Receiver<bool>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Interrupt {
+    asked: CancellationToken,
+    /// What the second one leaves behind.
+    leaves: Arc<Mutex<String>>,
+}
 
 impl Interrupt {
-    /// Listens from now on. `last_words` are what is said when the second one ends the process.
-    pub(crate) fn listen(last_words: String) -> anyhow::Result<Self> {
+    /// Listens from now on.
+    pub(crate) fn listen() -> Result<Self> {
         let mut ctrl_c = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        let (asked, interrupt) = watch::channel(false);
+        let interrupt = Self::default();
+        let Self { asked, leaves } = interrupt.clone();
         tokio::spawn(async move {
             either(&mut ctrl_c, &mut terminate).await;
-            asked.send_replace(true);
+            asked.cancel();
             either(&mut ctrl_c, &mut terminate).await;
-            terminal::remark(&last_words);
+            let leaves = leaves.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            terminal::remark(format!("Ended at once. {leaves}").trim_end());
             process::exit(1);
         });
-        Ok(Self(interrupt))
+        Ok(interrupt)
+    }
+
+    /// From now on, a second interrupt says that the process leaves this behind.
+    pub(crate) fn will_leave(&self, what: impl Into<String>) {
+        *self.leaves.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     }
 
     /// Whether it has been asked.
     pub(crate) fn is_asked(&self) -> bool {
-        *self.0.borrow()
+        self.asked.is_cancelled()
     }
 
     /// Waits until it is asked.
     pub(crate) async fn asked(&self) {
-        let mut asked = self.0.clone();
-        if asked.wait_for(|asked| *asked).await.is_err() {
-            // Nobody is left who could ask.
-            std::future::pending::<()>().await;
+        self.asked.cancelled().await;
+    }
+
+    /// What `work` comes to. It is dropped where the interrupt is first, which is an error.
+    pub(crate) async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.asked() => bail!("interrupted"),
+            result = work => result,
         }
     }
 }
@@ -52,9 +70,18 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 
 #[cfg(test)]
 impl Interrupt {
-    /// One that the test asks, by sending `true`.
-    pub(crate) fn by_hand() -> (watch::Sender<bool>, Self) {
-        let (asked, interrupt) = watch::channel(false);
-        (asked, Self(interrupt))
+    /// One that nobody asks.
+    pub(crate) fn never() -> Self {
+        Self::default()
+    }
+
+    /// Asks.
+    pub(crate) fn ask(&self) {
+        self.asked.cancel();
+    }
+
+    /// What a second one would leave behind now.
+    pub(crate) fn leaves(&self) -> String {
+        self.leaves.lock().unwrap().clone()
     }
 }

@@ -13,13 +13,14 @@ mod runs;
 mod scan;
 mod terminal;
 
-use std::io;
+use std::error::Error;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::aws::ConnectionArgs;
+use crate::terminal::OutputClosed;
 
 /// The operator's tool of Keynudge.
 #[derive(Debug, Parser)]
@@ -27,11 +28,16 @@ use crate::aws::ConnectionArgs;
     name = "keynudge",
     version,
     after_help = "Examples:
-  keynudge scan                       # whose keys are too old, without deploying anything
-  keynudge preview                    # the mail that an owner would get
-  keynudge doctor                     # what a deployment needs, and whether it has it
-  keynudge run --dry-run              # a run that mails nobody, followed to its end
-  keynudge dlq list                   # what was given up
+  # whose keys are too old, without deploying anything
+  keynudge scan
+  # the mail that an owner would get
+  keynudge preview
+  # what a deployment needs, and whether it has it
+  keynudge doctor
+  # a run that mails nobody, followed to its end
+  keynudge run --dry-run
+  # what was given up
+  keynudge dlq list
 
 Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage; 3 stale keys found, where `scan \
                   --fail-on-stale` asks for it."
@@ -93,10 +99,13 @@ impl Outcome {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.connection.debug {
+        terminal::debug();
+    }
     match run(&cli) {
         Ok(outcome) => outcome.exit_code(),
-        // Whoever reads our output has seen enough, as in `keynudge … | head`. Not done all the same.
-        Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
+        // Not done all the same.
+        Err(error) if is_output_closed(&error) => ExitCode::FAILURE,
         Err(error) => {
             terminal::error(&error);
             ExitCode::FAILURE
@@ -119,20 +128,46 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     })
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+fn is_output_closed(error: &anyhow::Error) -> bool {
+    error.chain().any(<dyn Error>::is::<OutputClosed>)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::io;
 
     #[test]
     fn verify_cli() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_example_is_broken_on_a_terminal_of_80_columns() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            // Theirs are written elsewhere.
+            command
+                .get_subcommands()
+                .filter(|below| !matches!(below.get_name(), "scan" | "preview"))
+                .for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn only_a_reader_of_our_own_output_ends_the_tool_without_a_word() {
+        let broken_pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let output = terminal::output_failed(broken_pipe()).context("writing to stdout");
+        assert!(is_output_closed(&output));
+        let call = anyhow::Error::new(broken_pipe()).context("the run may have started");
+        assert!(!is_output_closed(&call), "a call that may have started a run");
+        let disk = terminal::output_failed(io::ErrorKind::StorageFull.into());
+        assert!(!is_output_closed(&disk));
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Output {
         match self {
             Self::Stdout => terminal::print(text),
             Self::Device { mut file, name } => {
-                file.write_all(text.as_bytes()).with_context(|| format!("writing {}", name.display()))
+                let written = file.write_all(text.as_bytes()).map_err(terminal::output_failed);
+                written.with_context(|| format!("writing {}", name.display()))
             }
             Self::File { part, name } => {
                 replace(part, &name, text).with_context(|| format!("writing {}", name.display()))

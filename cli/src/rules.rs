@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keynudge_core::audience::{Audience, PathPrefix};
 use keynudge_core::contact::{AllowedDomains, ContactRules};
 use keynudge_core::ids::{Domain, EmailAddress};
@@ -26,8 +27,8 @@ pub(crate) struct RulesArgs {
     /// The age from which an active key is stale [default: 90]
     #[arg(long, value_name = "N")]
     days: Option<NonZeroU32>,
-    /// Whose keys count: signed-in-users, all, or tagged with the contact tag [default: signed-in-users]
-    #[arg(long, value_name = "AUDIENCE")]
+    /// Whose keys count; `tagged` is with the contact tag [default: signed-in-users]
+    #[arg(long, value_name = "AUDIENCE", value_parser = one_of::<Audience>(&["signed-in-users", "all", "tagged"]))]
     audience: Option<Audience>,
     /// Only users under this IAM path [default: /]
     #[arg(long, value_name = "PATH")]
@@ -44,6 +45,14 @@ pub(crate) struct RulesArgs {
     /// Domains that may be mailed, separated by commas [default: any; with --from-stack, the stack's]
     #[arg(long, value_name = "DOMAINS", value_delimiter = ',')]
     allowed_domains: Vec<Domain>,
+}
+
+/// Reads one of these values, which completions and errors list.
+pub(crate) fn one_of<T>(values: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(values.iter().copied()).try_map(|value| value.parse::<T>())
 }
 
 /// Who is checked, whose keys are stale, and who is told.

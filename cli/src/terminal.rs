@@ -1,19 +1,45 @@
 //! What people read and answer. Data goes to stdout; questions, progress and remarks go to stderr.
 
-use std::fmt::Write as _;
+use std::error::Error;
+use std::fmt::{self, Write as _};
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Context;
 use chrono::TimeDelta;
+use clap::builder::styling::{Style, Styles};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use terminal_size::Width;
 use tokio::sync::oneshot;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::interrupt::Interrupt;
+
+/// Nobody reads our output any more, as in `keynudge … | head`. No socket's broken pipe: that is a failed
+/// call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutputClosed;
+
+impl fmt::Display for OutputClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl Error for OutputClosed {}
 
 /// Prints data.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("writing to stdout")
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(output_failed).context("writing to stdout")
+}
+
+/// What became of writing our own output.
+pub(crate) fn output_failed(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { OutputClosed.into() } else { error.into() }
 }
 
 /// Says something beside the data. If nobody listens, the work goes on.
@@ -21,16 +47,90 @@ pub(crate) fn remark(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
-/// Says what went wrong. If nobody can read it, the exit code still tells.
+/// Says what went wrong, in the style of the parser's own errors. If nobody can read it, the exit code still
+/// tells.
 pub(crate) fn error(error: &anyhow::Error) {
+    let is_coloured = io::stderr().is_terminal() && !is_colour_unwanted();
+    let style = if is_coloured { *Styles::styled().get_error() } else { Style::new() };
     // Some of the SDK's errors are lists of what was tried.
-    format!("error: {error:#}").lines().for_each(remark);
+    for (position, line) in format!("{error:#}").lines().enumerate() {
+        let label = if position == 0 { format!("{style}error:{style:#} ") } else { String::new() };
+        let _ = writeln!(io::stderr(), "{label}{}", printable(line));
+    }
+}
+
+static IS_DEBUGGING: AtomicBool = AtomicBool::new(false);
+
+/// From now on, errors are shown with all their causes.
+pub(crate) fn debug() {
+    IS_DEBUGGING.store(true, Ordering::Relaxed);
+}
+
+/// Why a call failed, for people: the last cause, which is the service's own words, or the system's. What
+/// lies between is how the SDK is made, and is shown with `--debug`.
+pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string);
+    if IS_DEBUGGING.load(Ordering::Relaxed) {
+        causes.collect::<Vec<_>>().join(": ")
+    } else {
+        causes.last().unwrap_or_default()
+    }
 }
 
 /// Whether data may be in colour: somebody looks at it who has not asked for none (<https://no-color.org>).
 pub(crate) fn is_in_colour() -> bool {
-    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !is_unwanted
+    io::stdout().is_terminal() && !is_colour_unwanted()
+}
+
+fn is_colour_unwanted() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// How many columns the terminal has that data goes to; none if it goes elsewhere.
+pub(crate) fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into())
+}
+
+/// The text, its lines cut with `…` where they are longer than `width`.
+pub(crate) fn fitted(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let fit = |line: &str| {
+        if line.width() <= width {
+            return format!("{line}\n");
+        }
+        let mut fitted = String::new();
+        let mut columns = 1;
+        for c in line.chars() {
+            columns += c.width().unwrap_or(0);
+            if columns > width {
+                break;
+            }
+            fitted.push(c);
+        }
+        format!("{}…\n", fitted.trim_end())
+    };
+    text.lines().map(fit).collect()
+}
+
+/// The text, broken at blanks so that only words longer than `width` exceed it. `used` columns of the first
+/// line are taken; the others begin with `indent` blanks.
+pub(crate) fn wrapped(text: &str, used: usize, indent: usize, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let mut wrapped = String::new();
+    let mut columns = used;
+    for (position, word) in text.split(' ').enumerate() {
+        if position > 0 && columns + 1 + word.width() > width {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            columns = indent;
+        } else if position > 0 {
+            wrapped.push(' ');
+            columns += 1;
+        }
+        wrapped.push_str(word);
+        columns += word.width();
+    }
+    wrapped
 }
 
 /// Whether somebody is there to answer a question.
@@ -38,11 +138,11 @@ pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Asks, and takes anything but `y` and `yes` for a no; so it does the end of the input.
+/// Asks, and takes anything but `y` and `yes` for a no; so it does the end of the input, and an interrupt.
 ///
 /// The thread that waits for the answer is left behind when this future is dropped: a read cannot be called off, and it
 /// must not keep an interrupted process from ending.
-pub(crate) async fn confirm(question: &str) -> anyhow::Result<bool> {
+pub(crate) async fn confirm(question: &str, interrupt: &Interrupt) -> anyhow::Result<bool> {
     write!(io::stderr(), "{question} [y/N] ").context("asking")?;
     let (answer, answered) = oneshot::channel();
     thread::spawn(move || {
@@ -51,7 +151,14 @@ pub(crate) async fn confirm(question: &str) -> anyhow::Result<bool> {
         // Dropped: nobody waits for it any more.
         let _ = answer.send(read.map(|_| is_yes(&line)));
     });
-    answered.await.context("waiting for an answer")?.context("reading the answer")
+    tokio::select! {
+        answer = answered => answer.context("waiting for an answer")?.context("reading the answer"),
+        () = interrupt.asked() => {
+            // The cursor still is behind the question.
+            remark("");
+            Ok(false)
+        }
+    }
 }
 
 fn is_yes(line: &str) -> bool {
@@ -176,6 +283,34 @@ mod tests {
     fn what_a_terminal_would_obey_is_spelled_out() {
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}d\u{202e}e"), "a\\u{1b}[2Jb\\u{a}c\\u{9b}d\\u{202e}e");
         assert_eq!(printable("Jürgen 🙂"), "Jürgen 🙂");
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_is_cut_and_says_so() {
+        assert_eq!(
+            fitted("QUEUE  REASONS\nusers  crashed 7, call_failed 2\n", Some(20)),
+            "QUEUE  REASONS\nusers  crashed 7, c…\n"
+        );
+        assert_eq!(fitted("日本語\n", Some(5)), "日本…\n");
+        assert_eq!(fitted("users  crashed\n", None), "users  crashed\n");
+    }
+
+    #[test]
+    fn text_is_broken_between_words_and_never_in_one() {
+        assert_eq!(
+            wrapped("account 123456789012, us-east-1", 10, 4, Some(30)),
+            "account\n    123456789012, us-east-1"
+        );
+        assert_eq!(wrapped("a b", 2, 2, Some(1)), "a\n  b");
+        assert_eq!(wrapped("a b", 2, 2, None), "a b");
+    }
+
+    #[test]
+    fn an_error_has_its_last_cause_only() {
+        let error = anyhow::anyhow!("Connection refused (os error 111)")
+            .context("tcp connect error")
+            .context("dispatch failure");
+        assert_eq!(cause(error.as_ref()), "Connection refused (os error 111)");
     }
 
     #[test]

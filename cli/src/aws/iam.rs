@@ -14,8 +14,9 @@ use keynudge_aws::iam::Iam;
 use keynudge_core::failure::{ASSUME_ROLE, CallFailed};
 use keynudge_core::ids::AccountId;
 
-use super::errors::{failed, refused};
+use super::errors::{code_of, failed, no_answer, refused};
 use super::{Aws, SIGN_IN_AGAIN};
+use crate::terminal;
 
 /// The ARN of a role to look at an account with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,8 +98,8 @@ fn role_not_assumed(arn: &str, error: anyhow::Error) -> anyhow::Error {
     let Some(SdkError::ServiceError(answer)) = answer else {
         return error.context(format!("{ASSUME_ROLE} on {arn} failed"));
     };
-    let code = answer.err().code().unwrap_or("no code");
-    let refused = refused(ASSUME_ROLE, arn, code, answer.err().message().unwrap_or_default());
+    let code = code_of(answer.err(), answer.raw());
+    let refused = refused(ASSUME_ROLE, arn, &code, answer.err().message().unwrap_or_default());
     if code == "AccessDenied" {
         return refused
             .context("the role must be there and trust these credentials, and may want an --external-id");
@@ -109,25 +110,16 @@ fn role_not_assumed(arn: &str, error: anyhow::Error) -> anyhow::Error {
 /// What went wrong with a call to IAM on `what`, and what to do about it.
 pub(crate) fn iam_failed(error: CallFailed, what: &str) -> anyhow::Error {
     let CallFailed { call, code, source, .. } = error;
-    let said = source.as_deref().map(last_of).unwrap_or_default();
+    let said = source.as_deref().map(|source| terminal::cause(source)).unwrap_or_default();
     match code.as_str() {
         "credentials" => {
             anyhow!(said).context(format!("{call} has no credentials any more: {SIGN_IN_AGAIN}"))
         }
-        "timeout" | "connection" | "no connection" => anyhow!("{code}: {said}").context(format!(
-            "{call} on {what} got no answer: check the network, --region and --endpoint-url"
-        )),
+        "timeout" | "connection" | "no connection" => {
+            anyhow!("{code}: {said}").context(no_answer(call, what))
+        }
         code => refused(call, what, code, &said),
     }
-}
-
-/// What is at the end of a chain of errors: the service's own words, or the system's.
-fn last_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    let mut last: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]

@@ -13,17 +13,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aws_config::default_provider::region::DefaultRegionChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
+
+use aws_config::profile::{self, ProfileFileCredentialsProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_sqs::config::ProvideCredentials;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_types::os_shim_internal::{Env, Fs};
 use clap::Args;
+use http::Uri;
 
-use self::errors::{failed, message_of};
+use self::errors::{failed, from_endpoint, message_of, name_endpoints_of};
 use crate::dlq::queues::Outputs;
 
 /// One attempt of a call, the second that a receive waits included.
@@ -49,8 +53,19 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "REGION")]
     region: Option<String>,
     /// Another AWS, such as an emulator
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", value_parser = endpoint_url)]
     endpoint_url: Option<String>,
+    /// Show every cause of an error of the AWS SDK
+    #[arg(long, global = true)]
+    pub(crate) debug: bool,
+}
+
+/// The URL of a server, as it is: the SDK would print a whole request where it is none.
+fn endpoint_url(text: &str) -> Result<String, &'static str> {
+    let url: Option<Uri> = text.parse().ok();
+    let is_server =
+        url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
+    if is_server { Ok(text.to_owned()) } else { Err("not a URL such as http://127.0.0.1:4566") }
 }
 
 /// Parameters of a stack, by name.
@@ -93,9 +108,11 @@ impl Aws {
             loader = loader.endpoint_url(url);
         }
         if let Some(profile) = &args.profile {
+            require_profile(profile).await?;
             loader = loader.profile_name(profile).credentials_provider(credentials_of(profile, region));
         }
         let config = loader.load().await;
+        name_endpoints_of(&config);
         let Some(region) = config.region() else {
             bail!("no region: give --region, set AWS_REGION, or set a region in the profile");
         };
@@ -142,9 +159,11 @@ impl Aws {
         let answer = self.cloudformation.describe_stacks().stack_name(&self.stack).send().await;
         let no_stack = || {
             format!(
-                "there is no stack {:?} in {}: name it with --stack, its region with --region, its account with \
+                "there is no stack {:?} in {}{}: name it with --stack, its region with --region, its account with \
                  --profile",
-                self.stack, self.region
+                self.stack,
+                self.region,
+                from_endpoint("cloudformation:DescribeStacks")
             )
         };
         let answer = match answer {
@@ -157,6 +176,22 @@ impl Aws {
         };
         answer.stacks.and_then(|stacks| stacks.into_iter().next()).with_context(no_stack)
     }
+}
+
+/// Says so where the files of the AWS CLI have no such profile: the SDK only says that it found no
+/// credentials. Files that cannot be read are for the SDK to complain of.
+async fn require_profile(profile: &str) -> Result<()> {
+    let Ok(profiles) = profile::load(&Fs::default(), &Env::default(), &EnvConfigFiles::default(), None).await
+    else {
+        return Ok(());
+    };
+    if profiles.get_profile(profile).is_none() {
+        let mut known: Vec<&str> = profiles.profiles().collect();
+        known.sort_unstable();
+        let known = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
+        bail!("there is no profile {profile:?} in ~/.aws/config or ~/.aws/credentials, which have: {known}");
+    }
+    Ok(())
 }
 
 /// What to do where there are no credentials. Also if the SDK was refused to assume a profile's role: it asks nobody for
@@ -193,4 +228,19 @@ async fn region_of(args: &ConnectionArgs) -> Option<Region> {
 fn credentials_of(profile: &str, region: Option<Region>) -> ProfileFileCredentialsProvider {
     let config = ProviderConfig::default().with_region(region);
     ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_the_url_of_a_server() {
+        for url in ["http://127.0.0.1:4566", "https://sqs.example.com/path", "http://[::1]:1"] {
+            assert_eq!(endpoint_url(url).as_deref(), Ok(url));
+        }
+        for no_url in ["127.0.0.1:1", "localhost", "http://", "ftp://example.com", "", "http://a b"] {
+            assert!(endpoint_url(no_url).is_err(), "{no_url}");
+        }
+    }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
@@ -17,7 +16,7 @@ use keynudge_core::failure::CallFailed;
 use serde::{Deserialize, Serialize};
 
 use super::Aws;
-use super::errors::{failed, refused};
+use super::errors::{failed, lacks_credentials, refused};
 
 /// Longer than a function may take.
 const START_TIMEOUT: Duration = Duration::from_mins(16);
@@ -120,12 +119,9 @@ where
         SdkError::ConstructionFailure(_) => true,
         _ => false,
     };
+    let has_not_begun = is_refused || lacks_credentials(&error);
     let error = failed("lambda:InvokeFunction", function, error);
-    if is_refused || error.chain().any(<dyn Error>::is::<CredentialsError>) {
-        NotInvoked::Refused(error)
-    } else {
-        NotInvoked::Unknown(error)
-    }
+    if has_not_begun { NotInvoked::Refused(error) } else { NotInvoked::Unknown(error) }
 }
 
 /// What to do about a call to `table` that failed.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use keynudge_aws::failure::{Cause, cause};
 use keynudge_aws::ses::{Sending, SesMailer, words_of};
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::EmailAddress;
@@ -70,11 +71,11 @@ fn advice(refusal: &CallFailed, words: &str, sending: &Sending, region: &str, to
         "Throttling" | "ThrottlingException" => {
             format!("SES in {region} has enough to do for this second: try again")
         }
-        code if code.starts_with("AccessDenied") => format!(
+        code if cause(code) == Cause::Denied => format!(
             "access denied: these credentials need the action ses:SendEmail on the sender's identity in {region}, and on \
              the configuration set"
         ),
-        "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "credentials" => {
+        code if cause(code) == Cause::Credentials => {
             format!("ses:SendEmail does not accept these credentials: {SIGN_IN_AGAIN}")
         }
         _ if refusal.class == FailureClass::Unknown => {
@@ -127,6 +128,7 @@ mod tests {
             ("Throttling", "Maximum sending rate exceeded.", "try again"),
             ("AccessDenied", "User is not authorized", "need the action ses:SendEmail"),
             ("ExpiredToken", "", "sign in again"),
+            ("UnrecognizedClientException", "", "sign in again"),
             ("timeout", "", "look into the mailbox first"),
             ("no connection", "", "check the network"),
             ("InvalidParameterValue", "", "did not take the mail"),

@@ -31,7 +31,7 @@ const CONCURRENCY: usize = 8;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keynudge dlq drop accounts --reason invalid_message
-  keynudge dlq drop accounts --reason invalid_message --save rejected.jsonl --yes")]
+  keynudge dlq drop accounts --reason invalid_message --save dropped.jsonl --yes")]
 #[command(group = ArgGroup::new("one").args(["queue", "queue_url"]).required(true))]
 pub(crate) struct Drop {
     #[command(flatten)]
@@ -48,11 +48,12 @@ pub(crate) struct Drop {
 }
 
 impl Drop {
-    pub(crate) async fn run(&self, aws: &Aws, interrupt: &Interrupt) -> Result<Outcome> {
+    pub(crate) async fn run(&self, aws: &Aws) -> Result<Outcome> {
         // One, as the usage demands: it takes a single word to drop what was not meant.
         let place = self.queues.locate_named(aws).await?.context("name the queue to drop letters from")?;
+        let interrupt = Interrupt::listen()?;
         let held = Held::new(aws.dead_letters(&place));
-        let dropping = self.drop(&place.label, &held, Utc::now(), interrupt);
+        let dropping = self.drop(&place.label, &held, Utc::now(), &interrupt);
         let (result, not_put_back) = holding(&[&held], dropping).await;
         selection::report_not_put_back(not_put_back);
         result
@@ -72,7 +73,10 @@ impl Drop {
         if selected.letters.is_empty() {
             return Ok(reading);
         }
-        terminal::print(&selection::table(&selected.letters, now, None))?;
+        terminal::print(&terminal::fitted(
+            &selection::table(&selected.letters, now, None),
+            terminal::width(),
+        ))?;
         let file = self.save.clone().unwrap_or_else(|| default_file(label, now));
         let count = selected.letters.len();
         let question =
@@ -203,7 +207,7 @@ mod tests {
     async fn what_cannot_be_deleted_is_counted_and_stays() {
         let queue = MemoryQueue::with(&vec![(check("jane"), "crashed"); 25]);
         let held = Held::new(MemoryQueue { undeletable: vec!["m-3", "m-17"], ..queue });
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let work = async {
             let queues = [("users", &held)];
             let selected = select(&queues, &Filter::default(), usize::MAX, now(), &interrupt).await;

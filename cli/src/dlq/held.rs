@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
@@ -23,6 +23,9 @@ const EXTEND_EVERY: Duration = Duration::from_mins(4);
 
 /// Receives, and calls to put back, at once.
 const CONCURRENCY: usize = 8;
+
+/// How long receives that are under way may take after an interrupt: what they bring can still be put back.
+const LAST_RECEIVES: Duration = Duration::from_secs(3);
 
 /// The most that SQS takes in one call.
 pub(crate) const BATCH: usize = 10;
@@ -108,7 +111,10 @@ impl<Q: DeadLetterQueue> Held<Q> {
         progress: &ProgressBar,
         mut keep: impl FnMut(Received) -> Option<T>,
     ) -> Result<Reading<T>> {
-        let visible = self.queue.counts().await?.visible;
+        let visible = interrupt.or(self.queue.counts()).await?.visible;
+        interrupt.will_leave(format!(
+            "Messages that it held can be received again within {HOLD_MINUTES} minutes."
+        ));
         let readers = visible.div_ceil(BATCH).clamp(1, CONCURRENCY);
         let (mut kept, mut kept_bytes) = (Vec::new(), 0);
         let mut quiet_rounds = 0;
@@ -116,7 +122,13 @@ impl<Q: DeadLetterQueue> Held<Q> {
             if interrupt.is_asked() {
                 bail!("interrupted");
             }
-            let letters = self.receive_round(readers).await?;
+            let letters = tokio::select! {
+                letters = self.receive_round(readers) => letters?,
+                () = after(interrupt, LAST_RECEIVES) => return Err(anyhow!(
+                    "interrupted while SQS did not answer; what it may have given out can be received again within \
+                     {HOLD_MINUTES} minutes"
+                )),
+            };
             let is_quiet = letters.is_empty();
             for letter in letters {
                 progress.inc(1);
@@ -131,7 +143,7 @@ impl<Q: DeadLetterQueue> Held<Q> {
             let held = self.receipts.borrow().len();
             quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
             if is_quiet {
-                let counts = self.queue.counts().await?;
+                let counts = interrupt.or(self.queue.counts()).await?;
                 // The count lags behind what was received by up to a minute.
                 let all_given = counts.visible == 0 || (quiet_rounds > 1 && held >= visible);
                 if all_given || quiet_rounds >= QUIET_ROUNDS {
@@ -148,15 +160,12 @@ impl<Q: DeadLetterQueue> Held<Q> {
 
     /// Receives `readers` times at once. What one of them got is held even if another failed.
     async fn receive_round(&self, readers: usize) -> Result<Vec<Received>> {
-        let answers = join_all((0..readers).map(|_| self.queue.receive(HOLD))).await;
-        let (mut new, mut failed) = (Vec::new(), None);
-        for answer in answers {
-            match answer {
-                Ok(letters) => new.extend(letters.into_iter().filter(|letter| self.hold(letter))),
-                Err(error) => failed = Some(error),
-            }
-        }
-        failed.map_or(Ok(new), Err)
+        let receive = async || {
+            let letters = self.queue.receive(HOLD).await?;
+            anyhow::Ok(letters.into_iter().filter(|letter| self.hold(letter)).collect::<Vec<_>>())
+        };
+        let received: Result<Vec<_>> = join_all((0..readers).map(|_| receive())).await.into_iter().collect();
+        Ok(received?.into_iter().flatten().collect())
     }
 
     /// Notes the receipt, and whether the letter is a new one. Of a letter that comes again only the last receipt is
@@ -223,6 +232,12 @@ pub(crate) async fn holding<Q: DeadLetterQueue, T>(
     (result, not_put_back.into_iter().sum())
 }
 
+/// Waits for an interrupt, and then for so long.
+async fn after(interrupt: &Interrupt, time: Duration) {
+    interrupt.asked().await;
+    tokio::time::sleep(time).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,7 +252,7 @@ mod tests {
     }
 
     async fn read(held: &Held<MemoryQueue>, limit: usize) -> Result<Reading<MessageId>> {
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         held.read(limit, &interrupt, &ProgressBar::hidden(), |letter| Some(letter.id)).await
     }
 
@@ -330,9 +345,9 @@ mod tests {
     #[tokio::test]
     async fn an_interrupt_ends_the_reading() {
         let held = Held::new(queue(100));
-        let (asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let keep = |letter: Received| {
-            asked.send_replace(true);
+            interrupt.ask();
             Some(letter)
         };
         let progress = ProgressBar::hidden();
@@ -340,6 +355,19 @@ mod tests {
         let (reading, _) = holding(&[&held], read).await;
         assert_eq!(reading.unwrap_err().to_string(), "interrupted");
         assert_eq!(held.queue.visible().len(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_second_interrupt_claims_nothing_before_a_letter_may_be_held() {
+        let held = Held::new(queue(3));
+        let (interrupt, progress) = (Interrupt::never(), ProgressBar::hidden());
+        interrupt.ask();
+        let reading = held.read(usize::MAX, &interrupt, &progress, Some).await;
+        assert_eq!(reading.unwrap_err().to_string(), "interrupted");
+        assert_eq!((interrupt.leaves(), held.queue.visible().len()), (String::new(), 3));
+        let interrupt = Interrupt::never();
+        held.read(usize::MAX, &interrupt, &progress, Some).await.unwrap();
+        assert_eq!(interrupt.leaves(), "Messages that it held can be received again within 10 minutes.");
     }
 
     #[tokio::test]

@@ -103,6 +103,9 @@ pub(crate) struct Start {
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<String>,
     mode: Mode,
+    /// The id of a run that an operator started; the producer derives any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<RunId>,
 }
 
 /// Strict, unlike the producer: a message of a run has these fields, too, and what is not known here would not be
@@ -112,16 +115,17 @@ pub(crate) struct Start {
 struct WireStart {
     as_of: Option<String>,
     mode: Mode,
+    run_id: Option<RunId>,
 }
 
 impl TryFrom<WireStart> for Start {
     type Error = chrono::ParseError;
 
-    fn try_from(WireStart { as_of, mode }: WireStart) -> Result<Self, chrono::ParseError> {
+    fn try_from(WireStart { as_of, mode, run_id }: WireStart) -> Result<Self, chrono::ParseError> {
         if let Some(as_of) = as_of.as_deref().filter(|as_of| *as_of != SCHEDULED_TIME) {
             as_of.parse::<DateTime<Utc>>()?;
         }
-        Ok(Self { as_of, mode })
+        Ok(Self { as_of, mode, run_id })
     }
 }
 
@@ -228,7 +232,7 @@ impl Content {
             None => serde_json::from_str(body).unwrap_or_default(),
         };
         if let Some(start) = Start::of(&body, &received.attributes) {
-            return Self { start: Some(start), ..Self::unknown(Kind::Start) };
+            return Self { run_id: start.run_id.clone(), start: Some(start), ..Self::unknown(Kind::Start) };
         }
         mail_event(&body).unwrap_or_else(|| Self {
             run_id: identifier(&body, "/run_id"),
@@ -397,7 +401,16 @@ pub(crate) mod tests {
     }
 
     fn start(as_of: Option<&str>) -> Start {
-        Start { as_of: as_of.map(str::to_owned), mode: Mode::Live }
+        Start { as_of: as_of.map(str::to_owned), mode: Mode::Live, run_id: None }
+    }
+
+    #[test]
+    fn a_start_that_failed_keeps_the_id_that_its_operator_knows() {
+        let payload =
+            json!({"as_of": "2026-03-01T06:00:00Z", "mode": "live", "run_id": "2026-03-01T06:00:00Z-3f9c"});
+        let Content { start, run_id, .. } = letter(&failed_invocation(&payload), &[]).content;
+        assert_eq!(run_id.unwrap().as_str(), "2026-03-01T06:00:00Z-3f9c");
+        assert_eq!(serde_json::to_value(start.unwrap()).unwrap(), payload);
     }
 
     #[test]

@@ -52,13 +52,14 @@ struct Listed {
 }
 
 impl List {
-    pub(crate) async fn run(&self, aws: &Aws, interrupt: &Interrupt) -> Result<Outcome> {
+    pub(crate) async fn run(&self, aws: &Aws) -> Result<Outcome> {
         let places = self.queues.locate(aws).await?;
+        let interrupt = Interrupt::listen()?;
         let held: Vec<_> = places.iter().map(|place| Held::new(aws.dead_letters(place))).collect();
         let now = Utc::now();
         let listing = async {
             let one = async |(place, held): (&Place, _)| {
-                list(&place.label, &place.url, held, self.limit, now, interrupt).await
+                list(&place.label, &place.url, held, self.limit, now, &interrupt).await
             };
             join_all(places.iter().zip(&held).map(one)).await
         };
@@ -72,7 +73,8 @@ impl List {
             }
         }
         if !rows.is_empty() {
-            terminal::print(&if self.json { json(&rows)? } else { table(&rows) })?;
+            let table = || terminal::fitted(&table(&rows), terminal::width());
+            terminal::print(&if self.json { json(&rows)? } else { table() })?;
         }
         failures.iter().for_each(terminal::error);
         Ok(Outcome::done_if(failures.is_empty()))
@@ -87,7 +89,7 @@ async fn list(
     now: DateTime<Utc>,
     interrupt: &Interrupt,
 ) -> Result<Listed> {
-    let Counts { visible, in_flight } = held.queue().counts().await?;
+    let Counts { visible, in_flight } = interrupt.or(held.queue().counts()).await?;
     let progress = terminal::no_progress();
     let reading = held
         .read(limit, interrupt, &progress, |received| {

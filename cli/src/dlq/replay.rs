@@ -29,9 +29,10 @@ const CONCURRENCY: usize = 8;
 /// Send letters back to where they failed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keynudge dlq replay --dry-run                       # what a replay of all queues would do
+  # what a replay of all queues would do
+  keynudge dlq replay --dry-run
   keynudge dlq replay findings --reason call_failed
-  keynudge dlq replay users --account 123456789012 --older-than 2h --rate 50 --yes")]
+  keynudge dlq replay users --account 123456789012 --older-than 2h --yes")]
 #[command(group = ArgGroup::new("elsewhere").arg("queue_url").requires("to_queue_url"))]
 pub(crate) struct Replay {
     #[command(flatten)]
@@ -74,8 +75,9 @@ struct Lane<Q, D> {
 }
 
 impl Replay {
-    pub(crate) async fn run(&self, aws: &Aws, interrupt: &Interrupt) -> Result<Outcome> {
+    pub(crate) async fn run(&self, aws: &Aws) -> Result<Outcome> {
         let places = self.queues.locate(aws).await?.into_iter().map(|place| self.with_origin(place));
+        let interrupt = Interrupt::listen()?;
         let lane = |place: Place| Lane {
             held: Held::new(aws.dead_letters(&place)),
             destination: aws.destination(&place.origin),
@@ -84,7 +86,7 @@ impl Replay {
         };
         let lanes: Vec<_> = places.map(lane).collect();
         let held: Vec<_> = lanes.iter().map(|lane| &lane.held).collect();
-        let (result, not_put_back) = holding(&held, self.replay(&lanes, Utc::now(), interrupt)).await;
+        let (result, not_put_back) = holding(&held, self.replay(&lanes, Utc::now(), &interrupt)).await;
         selection::report_not_put_back(not_put_back);
         result
     }
@@ -111,7 +113,10 @@ impl Replay {
             return Ok(reading);
         }
         let to: Vec<String> = lanes.iter().map(|lane| lane.origin.to_string()).collect();
-        terminal::print(&selection::table(&selected.letters, now, Some(&to)))?;
+        terminal::print(&terminal::fitted(
+            &selection::table(&selected.letters, now, Some(&to)),
+            terminal::width(),
+        ))?;
 
         let letters_of_lanes = selected.letters.iter().map(|(lane, letter)| (&lanes[*lane], letter));
         let work: Vec<_> = letters_of_lanes
@@ -275,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn every_letter_is_sent_in_its_group_and_then_deleted() {
         let lane = lane(queue(25), MemoryDestination::default());
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let tally = replay(&lane, FAST, &interrupt).await;
         assert_eq!((tally.done, tally.failed), (25, 0));
         assert_eq!(lane.held.queue().len(), 0);
@@ -286,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn a_letter_that_is_not_taken_is_not_deleted() {
         let lane = lane(queue(15), MemoryDestination { takes: Some(12), ..MemoryDestination::default() });
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let tally = replay(&lane, FAST, &interrupt).await;
         assert_eq!((tally.done, tally.failed), (12, 3));
         assert_eq!(lane.held.queue().visible().len(), 3);
@@ -295,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn so_many_failures_are_not_the_letters_fault() {
         let lane = lane(queue(100), MemoryDestination { takes: Some(0), ..MemoryDestination::default() });
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let tally = replay(&lane, FAST, &interrupt).await;
         assert_eq!(tally.done, 0);
         assert!((MAX_FAILURES..MAX_FAILURES + CONCURRENCY).contains(&tally.failed), "{}", tally.failed);
@@ -305,7 +310,7 @@ mod tests {
     #[tokio::test]
     async fn a_letter_that_was_sent_but_not_deleted_is_told_and_seen_again() {
         let lane = lane(MemoryQueue { undeletable: vec!["m-1"], ..queue(3) }, MemoryDestination::default());
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let tally = replay(&lane, FAST, &interrupt).await;
         assert_eq!((tally.done, tally.failed), (2, 1));
         assert_eq!(lane.destination.taken.borrow().len(), 3);
@@ -316,19 +321,19 @@ mod tests {
     #[tokio::test]
     async fn an_interrupt_stops_it_and_a_second_replay_does_the_rest() {
         let lane = lane(queue(20), MemoryDestination::default());
-        let (asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let slow = NonZeroU32::new(20).unwrap();
         let interrupting = async {
             while lane.destination.taken.borrow().len() < 3 {
                 tokio::task::yield_now().await;
             }
-            asked.send_replace(true);
+            interrupt.ask();
         };
         let (tally, ()) = tokio::join!(replay(&lane, slow, &interrupt), interrupting);
         assert!((3..20).contains(&tally.done), "{}", tally.done);
         assert_eq!(lane.held.queue().visible().len(), 20 - tally.done);
 
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let rest = replay(&lane, FAST, &interrupt).await;
         assert_eq!(tally.done + rest.done, 20);
         assert_eq!(lane.destination.taken.borrow().len(), 20);

@@ -80,14 +80,7 @@ impl Question {
         if self.yes {
             return Ok(Answer::Yes);
         }
-        tokio::select! {
-            answer = terminal::confirm(question) => Ok(if answer? { Answer::Yes } else { Answer::No }),
-            () = interrupt.asked() => {
-                // The cursor still is behind the question.
-                terminal::remark("");
-                Ok(Answer::No)
-            }
-        }
+        Ok(if terminal::confirm(question, interrupt).await? { Answer::Yes } else { Answer::No })
     }
 }
 
@@ -261,7 +254,7 @@ mod tests {
         let users = [(check("jane"), "crashed"), (check("joe"), "call_failed"), (check("jane"), "crashed")];
         let users = Held::new(MemoryQueue::with(&users));
         let findings = Held::new(MemoryQueue::with(&[(json!("{"), "invalid_message")]));
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let queues = [("users", &users), ("findings", &findings)];
         let selected = select(&queues, &Filter::default(), usize::MAX, now(), &interrupt).await;
         assert!(selected.is_all_read());
@@ -311,7 +304,7 @@ mod tests {
     async fn a_queue_that_cannot_be_read_hides_no_other() {
         let users = Held::new(MemoryQueue { failing_receive: Some(1), ..MemoryQueue::default() });
         let findings = Held::new(MemoryQueue::with(&[(json!("{"), "invalid_message")]));
-        let (_asked, interrupt) = Interrupt::by_hand();
+        let interrupt = Interrupt::never();
         let queues = [("users", &users), ("findings", &findings)];
         let selected = select(&queues, &Filter::default(), usize::MAX, now(), &interrupt).await;
         assert_eq!((selected.letters.len(), selected.is_all_read()), (1, false));

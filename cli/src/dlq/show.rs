@@ -1,7 +1,7 @@
 //! `keynudge dlq show`.
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use keynudge_core::ids::UserId;
 use serde_json::Value;
@@ -20,7 +20,8 @@ use crate::terminal::{self, letters, printable, printable_json, rough};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keynudge dlq show findings --reason call_failed
-  keynudge dlq show findings --body                   # with the message as it is
+  # with the message as it is
+  keynudge dlq show findings --body
   keynudge dlq show --user jane --json")]
 pub(crate) struct Show {
     #[command(flatten)]
@@ -40,12 +41,13 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(crate) async fn run(&self, aws: &Aws, interrupt: &Interrupt) -> Result<Outcome> {
+    pub(crate) async fn run(&self, aws: &Aws) -> Result<Outcome> {
         let places = self.queues.locate(aws).await?;
+        let interrupt = Interrupt::listen()?;
         let held: Vec<_> = places.iter().map(|place| Held::new(aws.dead_letters(place))).collect();
         let queues: Vec<_> = places.iter().map(|place| place.label.as_str()).zip(&held).collect();
         let now = Utc::now();
-        let reading = select(&queues, &self.filter, self.limit, now, interrupt);
+        let reading = select(&queues, &self.filter, self.limit, now, &interrupt);
         let (selection, not_put_back) = holding(&held.iter().collect::<Vec<_>>(), reading).await;
         report_not_put_back(not_put_back);
         for (_, letter) in &selection.letters {
@@ -109,10 +111,19 @@ fn why(failure: &Failure) -> String {
             "1" => " at the first attempt".to_owned(),
             attempts => format!(" after {attempts} attempts"),
         }),
-        failure.failed_at.as_ref().map(|failed_at| format!(", {failed_at}")),
+        failure.failed_at.as_ref().map(|failed_at| format!(", {}", to_the_second(failed_at))),
         failure.detail.as_ref().map(|detail| format!(": {detail}")),
     ];
     parts.into_iter().flatten().collect()
+}
+
+/// An instant in UTC and without its fraction; anything else as it is.
+fn to_the_second(instant: &str) -> String {
+    let parsed = DateTime::parse_from_rfc3339(instant);
+    parsed.map_or_else(
+        |_| instant.to_owned(),
+        |instant| instant.to_utc().to_rfc3339_opts(SecondsFormat::Secs, true),
+    )
 }
 
 /// The body's lines: laid out if it is JSON.
@@ -140,13 +151,13 @@ mod tests {
             ("detail", "iam:ListAccessKeys failed: AccessDenied"),
             ("function", "worker"),
             ("attempts", "7"),
-            ("failed_at", "2026-03-01T11:00:00+00:00"),
+            ("failed_at", "2026-03-01T11:00:00.123456789+00:00"),
         ];
         assert_eq!(
             text(&letter(&check("jane"), &attributes), now(), false),
             "users  call_failed  5 min old\n  \
              a check, account 123456789012, user jane, run 2026-03-01T06:00:00Z\n  \
-             given up by worker after 7 attempts, 2026-03-01T11:00:00+00:00: \
+             given up by worker after 7 attempts, 2026-03-01T11:00:00Z: \
              iam:ListAccessKeys failed: AccessDenied\n\n"
         );
     }

@@ -31,6 +31,11 @@ pub(crate) enum Tried {
     Allowed,
     /// There was nobody to try it on.
     NobodyThere,
+    /// None of the users that were looked at has a key to try it on.
+    NoKeyThere {
+        /// How many were looked at.
+        users: usize,
+    },
     /// It may, and IAM has made no credential report lately.
     NoReportYet,
 }
@@ -117,8 +122,10 @@ fn may_scan(permission: Permission, tried: &Answer<Tried>, is_deployed: bool) ->
     match tried {
         Ok(Tried::Allowed) => Line::ok(action, "allowed"),
         Ok(Tried::NoReportYet) => Line::ok(action, "allowed; IAM has made no report in the last four hours"),
-        Ok(Tried::NobodyThere) => {
-            Line::unknown(action, "cannot tell: there is no user with a key to try it on")
+        Ok(Tried::NobodyThere) => Line::unknown(action, "not tested: there is no user to try it on"),
+        Ok(Tried::NoKeyThere { users: 1 }) => Line::unknown(action, "not tested: the only user has no key"),
+        Ok(Tried::NoKeyThere { users }) => {
+            Line::unknown(action, format!("not tested: none of the first {users} users has a key"))
         }
         Err(Unanswered::Denied { .. }) => {
             let advice = format!("`keynudge scan` asks for {action}: have it allowed");
@@ -155,6 +162,12 @@ mod tests {
         assert_eq!(
             may_scan(Permission::ListAccessKeys, &Ok(Tried::NobodyThere), false).status,
             Status::Unknown
+        );
+        let no_key = Ok(Tried::NoKeyThere { users: 100 });
+        let line = may_scan(Permission::GetAccessKeyLastUsed, &no_key, false);
+        assert_eq!(
+            line,
+            Line::unknown("iam:GetAccessKeyLastUsed", "not tested: none of the first 100 users has a key")
         );
         let report = may_scan(Permission::GetCredentialReport, &Ok(Tried::NoReportYet), false);
         assert_eq!(report.status, Status::Ok);

@@ -1,6 +1,7 @@
 //! What the functions' logs complain of.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use keynudge_core::failure::FailureClass;
 use serde::Deserialize;
 
 use super::answer::{Answer, Unanswered};
@@ -11,15 +12,16 @@ use crate::terminal::{grouped, rough};
 /// A line of a message that says it all.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// What CloudWatch Logs is to look for, among lines of JSON: errors, ends of invocations that are none, and records that
-/// were not done. [`Trouble::in_line`] looks closer.
-pub(crate) const JSON_PATTERN: &str = r#"{ ($.level = "ERROR") || ($.record.status = "error") || ($.record.status = "failure") || ($.record.status = "timeout") || ($.fields.outcome = "given_back") || ($.fields.outcome = "given_up") }"#;
+/// What CloudWatch Logs is to look for, among lines of JSON: errors, ends of invocations that are none,
+/// records that were not done, and text that Lambda wrapped. [`Trouble::in_line`] looks closer.
+pub(crate) const JSON_PATTERN: &str = r#"{ ($.level = "ERROR") || ($.message = "Error: *") || ($.record.status = "error") || ($.record.status = "failure") || ($.record.status = "timeout") || ($.fields.outcome = "given_back") || ($.fields.outcome = "given_up") }"#;
 
 /// The same among other lines: what a function says that cannot start.
 pub(crate) const TEXT_PATTERN: &str = r#"?"Error: " ?"Task timed out" ?"panicked at""#;
 
-/// What passes by itself, and is tried again until it does.
-const TRANSIENT: [&str; 5] = ["Throttl", "TooManyRequests", "timeout", "connection", "5xx"];
+/// Classes of failures that pass by themselves: such a record is tried again until they do, or until it is
+/// given up.
+const PASSING: [&str; 2] = [FailureClass::Retry.as_str(), FailureClass::Unknown.as_str()];
 
 /// A line of a log, as it was printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,8 @@ enum Kind {
 #[derive(Deserialize)]
 struct Json {
     level: Option<String>,
+    /// Text that a function printed as it is: where its log format is JSON, Lambda wraps it.
+    message: Option<String>,
     #[serde(default)]
     fields: Fields,
     /// Such as `platform.report`.
@@ -73,6 +77,8 @@ struct Fields {
     outcome: Option<String>,
     reason: Option<String>,
     detail: Option<String>,
+    /// What to do about it, as `FailureClass` writes it.
+    class: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,17 +97,21 @@ impl Trouble {
         }
     }
 
-    fn in_json(Json { level, fields, of_platform, record }: Json) -> Option<Self> {
+    fn in_json(Json { level, message, fields, of_platform, record }: Json) -> Option<Self> {
         if let Some(outcome) =
             fields.outcome.filter(|outcome| matches!(&**outcome, "given_back" | "given_up"))
         {
             let detail = [fields.reason, fields.detail].into_iter().flatten().collect::<Vec<_>>().join(": ");
-            let passes = outcome == "given_back" && TRANSIENT.iter().any(|word| detail.contains(word));
+            let passes =
+                outcome == "given_back" && fields.class.is_some_and(|class| PASSING.contains(&&*class));
             let what = format!("{} ({detail})", outcome.replace('_', " "));
             return (!passes).then_some(Self { kind: Kind::NotDone, what });
         }
+        if let Some(trouble) = message.as_deref().and_then(Self::in_text) {
+            return Some(trouble);
+        }
         if level.as_deref() == Some("ERROR") {
-            let said = [fields.message, fields.error, fields.location].into_iter().flatten();
+            let said = [message, fields.message, fields.error, fields.location].into_iter().flatten();
             let what = said.collect::<Vec<_>>().join(": ");
             return Some(Self { kind: Kind::Failure, what });
         }
@@ -204,7 +214,7 @@ mod tests {
         Trouble::in_line(text).map(|trouble| trouble.what)
     }
 
-    const DENIED: &str = r#"{"level":"WARN","fields":{"message":"record not done","outcome":"given_back","reason":"call_failed","detail":"ses:SendEmail: MessageRejected","user_id":"AIDA"}}"#;
+    const DENIED: &str = r#"{"timestamp":"2026-03-01T08:00:00.000000Z","level":"WARN","fields":{"message":"record not done","outcome":"given_back","reason":"call_failed","detail":"ses:SendEmail failed: MessageRejected","class":"operator","user_id":"AIDA"}}"#;
 
     #[test]
     fn errors_and_ends_that_are_none_are_told_from_the_rest() {
@@ -237,10 +247,30 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_no_complaint_until_it_is_given_up() {
-        assert_eq!(what(DENIED).unwrap(), "given back (call_failed: ses:SendEmail: MessageRejected)");
-        let throttled = DENIED.replace("MessageRejected", "Throttling");
-        assert_eq!(what(&throttled), None);
-        assert!(what(&throttled.replace("given_back", "given_up")).is_some());
+        assert_eq!(what(DENIED).unwrap(), "given back (call_failed: ses:SendEmail failed: MessageRejected)");
+        for (class, code) in [("retry", "HTTP 503"), ("retry", "ServiceFailure"), ("unknown", "timeout")] {
+            let passing = DENIED.replace("MessageRejected", code).replace("operator", class);
+            assert_eq!(what(&passing), None, "{code}");
+            assert!(what(&passing.replace("given_back", "given_up")).is_some(), "{code}");
+        }
+        // Not the words decide.
+        assert!(what(&DENIED.replace("MessageRejected", "Throttling")).is_some());
+    }
+
+    #[test]
+    fn a_function_that_cannot_start_names_its_variable_however_its_line_reached_the_log() {
+        for text in [
+            "Error: WORKER_CONCURRENCY: invalid digit",
+            r#"{"timestamp":"2026-03-01T06:00:00Z","level":"INFO","message":"Error: WORKER_CONCURRENCY: invalid digit"}"#,
+            r#"{"timestamp":"2026-03-01T06:00:00Z","level":"ERROR","fields":{"message":"the function cannot run","error":"WORKER_CONCURRENCY: invalid digit"}}"#,
+        ] {
+            let line = judged(&[line("06:00", text)]);
+            assert_eq!(line.status, Status::Failed, "{text}");
+            assert!(line.message.contains("WORKER_CONCURRENCY: invalid digit"), "{}", line.message);
+        }
+        let wrapped = |message: &str| format!(r#"{{"timestamp":"t","level":"INFO","message":"{message}"}}"#);
+        assert!(what(&wrapped("2026-03-01T06:00:10Z 1 Task timed out after 10.00 seconds")).is_some());
+        assert_eq!(what(&wrapped("all is well")), None);
     }
 
     #[test]

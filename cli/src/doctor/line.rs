@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::terminal::printable;
+use crate::terminal::{printable, wrapped};
 
 /// How it stands with a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,8 +101,8 @@ fn lines(sections: &[Section]) -> impl Iterator<Item = &Line> {
     sections.iter().flat_map(|section| &section.lines)
 }
 
-/// For people. Aligned, a line each, and what to do below it.
-pub(super) fn text(sections: &[Section], in_colour: bool) -> String {
+/// For people, on a terminal of so many columns. Aligned, a line each, and what to do below it.
+pub(super) fn text(sections: &[Section], in_colour: bool, columns: Option<usize>) -> String {
     let width = lines(sections).map(|line| printable(&line.check).chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for Section { title, lines } in sections {
@@ -112,15 +112,22 @@ pub(super) fn text(sections: &[Section], in_colour: bool) -> String {
             let check = printable(&line.check);
             let padding = width - check.chars().count();
             let sign = painted(line.status, &line.status.sign().to_string(), in_colour);
-            let _ =
-                writeln!(text, "  {sign} {check}{:padding$}  {}", "", printable(&on_one_line(&line.message)));
+            let begin = width + 6;
+            let message = wrapped(&printable(&on_one_line(&line.message)), begin, begin, columns);
+            let _ = writeln!(text, "  {sign} {check}{:padding$}  {message}", "");
             if let Some(advice) = &line.advice {
-                let _ = writeln!(text, "      → {}", printable(advice));
+                // A command stays in one piece, to be copied.
+                let columns = columns.filter(|_| !has_command(advice));
+                let _ = writeln!(text, "      → {}", wrapped(&printable(advice), 8, 8, columns));
             }
         }
         text.push('\n');
     }
     text + &summary(sections, in_colour)
+}
+
+fn has_command(advice: &str) -> bool {
+    ["aws ", "keynudge "].iter().any(|program| advice.contains(program))
 }
 
 /// Some of the SDK's errors are lists of what was tried.
@@ -131,7 +138,10 @@ fn on_one_line(text: &str) -> String {
 fn summary(sections: &[Section], in_colour: bool) -> String {
     let counted = [Status::Ok, Status::Failed, Status::Warning, Status::Unknown].map(|status| {
         let count = lines(sections).filter(|line| line.status == status).count();
-        painted(status, &format!("{count} {}", status.sign()), in_colour)
+        let sign = status.sign();
+        // What there is none of does not catch the eye.
+        let status = if count == 0 { Status::Unknown } else { status };
+        painted(status, &format!("{count} {sign}"), in_colour)
     });
     let verdict = if any_failed(sections) {
         "Something does not work: see ✘."
@@ -203,12 +213,12 @@ Stack
 
 Something does not work: see ✘. 1 ✔  1 ✘  1 ⚠  1 –
 ";
-        assert_eq!(text(&sections(), false), expected);
+        assert_eq!(text(&sections(), false, None), expected);
     }
 
     #[test]
     fn colours_are_of_the_signs_alone() {
-        let coloured = text(&sections(), true);
+        let coloured = text(&sections(), true, None);
         assert!(coloured.contains("\u{1b}[32m✔\u{1b}[0m credentials "), "{coloured:?}");
         let plain = coloured.split('\u{1b}').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest));
         assert!(coloured.len() > plain.clone().map(str::len).sum());
@@ -220,7 +230,41 @@ Something does not work: see ✘. 1 ✔  1 ✘  1 ⚠  1 –
         assert!(any_failed(&sections));
         sections[1].lines.remove(0);
         assert!(!any_failed(&sections));
-        assert!(text(&sections, false).ends_with("Nothing found that does not work. 1 ✔  0 ✘  1 ⚠  1 –\n"));
+        assert!(
+            text(&sections, false, None).ends_with("Nothing found that does not work. 1 ✔  0 ✘  1 ⚠  1 –\n")
+        );
+    }
+
+    #[test]
+    fn nothing_exceeds_the_terminal_but_commands_and_no_id_is_broken() {
+        let arn = "arn:aws:iam::123456789012:user/a/path/to/jane, account 123456789012, us-east-1";
+        let command = "aws sqs set-queue-attributes --region us-east-1 --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/users";
+        let lines = vec![
+            Line::warning(
+                "dead letters: accounts",
+                arn,
+                "have somebody allow it who may, and look again in an hour or so",
+            ),
+            Line::failed(
+                "users",
+                "a message that crashes its function is tried until it is too old, and is lost",
+                command,
+            ),
+        ];
+        let text = text(&[Section { title: "Queues", lines }], false, Some(80));
+        let too_long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(too_long, [format!("      → {command}")]);
+        assert_eq!(text.matches("123456789012,").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_sign_that_stands_for_nothing_does_not_catch_the_eye() {
+        let sections = [Section { title: "x", lines: vec![Line::ok("y", "z")] }];
+        let summary = summary(&sections, true);
+        assert!(
+            summary.contains("\u{1b}[2m0 ✘\u{1b}[0m") && summary.contains("\u{1b}[32m1 ✔"),
+            "{summary:?}"
+        );
     }
 
     #[test]

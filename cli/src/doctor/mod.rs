@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod caller;
 pub(crate) mod deployment;
 pub(crate) mod errors;
+mod firings;
 pub(crate) mod functions;
 mod line;
 pub(crate) mod queues;
@@ -42,10 +43,13 @@ It only looks. ✔ is as it should be, ✘ does not work, ⚠ works and will bit
 Without a stack it says what it can: who you are, and what SES knows of the sender.
 
 Examples:
-  keynudge doctor --sender keynudge@example.com          # before deploying
-  keynudge doctor --sender keynudge@example.com --ses-region eu-west-1 --expected-mails 800
-  keynudge doctor                                        # the stack \"keynudge\", all of it
-  keynudge doctor --stack keynudge-test --since 1h       # only errors of the last hour
+  # before deploying
+  keynudge doctor --sender keynudge@example.com
+  keynudge doctor --sender keynudge@example.com --ses-region eu-west-1
+  # the stack \"keynudge\", all of it
+  keynudge doctor
+  # only errors of the last hour
+  keynudge doctor --stack keynudge-test --since 1h
   keynudge doctor --json | jq 'select(.status == \"failed\")'
 
 Exit codes: 0 if nothing is ✘, 1 if something is.")]
@@ -77,8 +81,11 @@ impl Doctor {
             Ok(aws) => self.examine(&aws).await,
             Err(error) => vec![caller::not_connected(&error)],
         };
-        let said =
-            if self.json { line::json(&sections)? } else { line::text(&sections, terminal::is_in_colour()) };
+        let said = if self.json {
+            line::json(&sections)?
+        } else {
+            line::text(&sections, terminal::is_in_colour(), terminal::width())
+        };
         terminal::print(&said)?;
         Ok(Outcome::done_if(!line::any_failed(&sections)))
     }

@@ -1,13 +1,20 @@
 //! Whether runs start by themselves, and what they would do.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::answer::{Answer, Unanswered};
 use super::deployment::{Deployment, lacks, name_in};
+use super::firings::longest_gap;
 use super::line::{Line, Section};
 
 const TITLE: &str = "Schedule";
+
+/// What the template's default for the alarm leaves for a scan to be done.
+const GRACE_HOURS: i64 = 2;
+
+/// The template's own maximum: CloudWatch looks back for a week.
+const ALARM_HOURS_MAX: i64 = 168;
 
 /// The schedule, as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +54,9 @@ pub(super) fn section(
         )],
         Some(Err(unanswered)) => vec![unanswered.line("state")],
     };
+    if let Some(Ok(schedule)) = schedule {
+        lines.extend(gaps(schedule, deployment, now));
+    }
     lines.extend(recipients(deployment));
     lines.extend(testbed_settings(deployment));
     Section { title: TITLE, lines }
@@ -77,7 +87,7 @@ fn state(schedule: &Schedule, deployment: &Deployment, now: DateTime<Utc>) -> Li
     }
     match once(&schedule.expression) {
         // In the schedule's time zone; a day is more than any two are apart.
-        Some(at) if at + chrono::TimeDelta::days(1) < now.naive_utc() => {
+        Some(at) if at + TimeDelta::days(1) < now.naive_utc() => {
             let advice = "deploy with a ScheduleExpression such as cron(0 6 * * ? *)";
             Line::failed(CHECK, format!("its only time has passed: {when}"), advice)
         }
@@ -87,6 +97,45 @@ fn state(schedule: &Schedule, deployment: &Deployment, now: DateTime<Utc>) -> Li
         }
         None => Line::ok(CHECK, format!("on: {when}")),
     }
+}
+
+/// Whether the alarm "did not run" waits for longer than there is no run by itself.
+fn gaps(schedule: &Schedule, deployment: &Deployment, now: DateTime<Utc>) -> Option<Line> {
+    const CHECK: &str = "gaps";
+    let alarm: i64 = deployment.parameter("DidNotRunAfterHours")?.parse().ok()?;
+    if !schedule.is_enabled {
+        return None;
+    }
+    // Where clocks are put back, a gap is an hour longer. The alarm counts from the end of one scan to the
+    // end of the next.
+    let has_fixed_steps =
+        schedule.expression.starts_with("rate") || matches!(&*schedule.time_zone, "" | "UTC");
+    let put_back = i64::from(!has_fixed_steps);
+    let allowed = TimeDelta::try_hours(alarm - put_back)? - TimeDelta::minutes(1);
+    let Some(gap) = longest_gap(&schedule.expression, now.naive_utc(), allowed) else {
+        let fires_once = once(&schedule.expression).is_some();
+        return (!fires_once)
+            .then(|| Line::ok(CHECK, format!("less than the {alarm} h after which the alarm goes off")));
+    };
+    let after = gap.after.format("%A, %Y-%m-%d %H:%M");
+    let Some(length) = gap.length else {
+        let advice = "deploy with a ScheduleExpression that fires again, such as cron(0 6 * * ? *)";
+        return Some(Line::warning(CHECK, format!("no run after {after}"), advice));
+    };
+    let hours = (length + TimeDelta::minutes(59)).num_hours() + put_back;
+    let message = format!(
+        "up to {hours} h without a run (from {after}), and the alarm goes off after {alarm} h (DidNotRunAfterHours)"
+    );
+    let advice = match hours + GRACE_HOURS {
+        enough @ ..=ALARM_HOURS_MAX => {
+            format!("deploy with DidNotRunAfterHours={enough}, or with a schedule that fires more often")
+        }
+        _ => format!(
+            "deploy with a schedule that fires more often, or make an alarm of your own: DidNotRunAfterHours is at most \
+             {ALARM_HOURS_MAX}"
+        ),
+    };
+    Some(Line::warning(CHECK, message, advice))
 }
 
 /// The time of a schedule that fires once: `at(2026-03-01T06:00:00)`.
@@ -232,6 +281,38 @@ mod tests {
         assert_eq!(statuses(at("2999-12-31T00:00:00"), &[]), [("state".to_owned(), Status::Warning)]);
         let ended = Schedule { ends: Some(now()), ..schedule() };
         assert_eq!(statuses(ended, &[]), [("state".to_owned(), Status::Failed)]);
+    }
+
+    #[test]
+    fn an_alarm_that_would_go_off_every_saturday_is_told_before_it_does() {
+        let gaps = |expression: &str, time_zone: &str, hours: &str| {
+            let schedule =
+                Schedule { expression: expression.to_owned(), time_zone: time_zone.to_owned(), ..schedule() };
+            super::gaps(&schedule, &deployment(&[("DidNotRunAfterHours", hours)]), now())
+        };
+        let line = gaps("cron(0 9 ? * MON-FRI *)", "UTC", "26").unwrap();
+        assert_eq!(line.status, Status::Warning);
+        assert_eq!(
+            line.message,
+            "up to 72 h without a run (from Friday, 2026-03-06 09:00), and the alarm goes off after 26 h (DidNotRunAfterHours)"
+        );
+        assert!(line.advice.unwrap().contains("DidNotRunAfterHours=74"));
+        for (expression, time_zone, hours, status) in [
+            ("cron(0 9 ? * MON-FRI *)", "UTC", "74", Status::Ok),
+            ("cron(0 6 * * ? *)", "UTC", "26", Status::Ok),
+            ("cron(0 6 * * ? *)", "Europe/Berlin", "26", Status::Ok),
+            ("cron(0 6 * * ? *)", "UTC", "25", Status::Ok),
+            // A day has 25 hours once a year.
+            ("cron(0 6 * * ? *)", "Europe/Berlin", "25", Status::Warning),
+            ("rate(7 days)", "UTC", "168", Status::Warning),
+            ("cron(0 6 * * ? 2026)", "UTC", "26", Status::Warning),
+        ] {
+            let line = gaps(expression, time_zone, hours).unwrap();
+            assert_eq!(line.status, status, "{expression} {time_zone} {hours}: {}", line.message);
+        }
+        let own_alarm = gaps("rate(7 days)", "UTC", "168").unwrap().advice.unwrap();
+        assert!(own_alarm.contains("an alarm of your own"), "{own_alarm}");
+        assert_eq!(gaps("at(2999-12-31T00:00:00)", "UTC", "26"), None);
     }
 
     #[test]

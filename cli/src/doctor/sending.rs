@@ -307,7 +307,9 @@ fn compared(quota: &Quota, mails: u64, message: &str) -> Line {
 fn described(quota: &Quota) -> String {
     let a_day =
         if quota.a_day <= UNLIMITED { "any number".to_owned() } else { format!("{:.0}", quota.a_day) };
-    format!("{:.0} of {a_day} used in 24 h, {} a second", quota.sent_today, quota.a_second)
+    // SES gives more digits than mean anything.
+    let a_second = if quota.a_second < 1.0 { quota.a_second } else { quota.a_second.floor() };
+    format!("{:.0} of {a_day} used in 24 h, {a_second} a second", quota.sent_today)
 }
 
 fn grouped(number: u64) -> String {

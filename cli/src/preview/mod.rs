@@ -21,6 +21,7 @@ use self::settings::{MailArgs, MailSettings};
 use self::show::{Header, ShowArgs};
 use crate::as_of::as_of;
 use crate::aws::{Aws, ConnectionArgs, Parameters};
+use crate::interrupt::Interrupt;
 use crate::rules::{Rules, RulesArgs};
 use crate::{Cli, Outcome, terminal};
 
@@ -160,7 +161,8 @@ impl Preview {
             sending.sender.as_str(),
             to.as_str()
         );
-        if !self.yes && !terminal::confirm(&question).await? {
+        // Nothing has begun, so Ctrl-C may end the process as it is.
+        if !self.yes && !terminal::confirm(&question, &Interrupt::default()).await? {
             terminal::remark("Nothing was sent.");
             return Ok(Outcome::Incomplete);
         }

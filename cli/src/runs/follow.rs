@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use keynudge_core::messages::Run;
-use keynudge_core::reckoning::{Queued, SETTLED_AFTER, Summary};
+use keynudge_core::reckoning::{Queued, SETTLED_AFTER, State, Summary};
 use tokio::time::{Instant, sleep};
 
 use super::look::Deployment;
 use super::show::number;
-use crate::interrupt::Interrupt;
 use crate::terminal;
 
 /// How often to look; and how long to look away, in times of how long a look took: the records of 10,000 accounts are 10 MB.
@@ -33,51 +32,38 @@ pub(crate) enum End {
     Standstill,
     /// Something waits, and in no queue.
     Missing,
-    /// The user has seen enough.
-    Interrupted,
 }
 
-/// Looks at the run until it is over, nothing moves for as long as `patience`, or the user interrupts. `before` is what the run
-/// had come to when it was started again.
+/// Looks at the run until it is over, or until nothing of it has moved for as long as `patience`.
 pub(crate) async fn follow(
     deployment: &Deployment,
     run: &Run,
     accounts: u64,
-    before: Option<Summary>,
     patience: Duration,
-    interrupt: &Interrupt,
 ) -> Result<End> {
     let mut view = View::new();
-    let following = async {
-        let mut course = Course { patience, before, last: None };
-        let mut failed = 0;
-        loop {
-            let began = Instant::now();
-            match look(deployment, run, accounts).await {
-                Ok((queued, summary)) => {
-                    failed = 0;
-                    view.show(&summary);
-                    if let Some(end) = course.end(&summary, queued, Instant::now()) {
-                        return Ok(end);
-                    }
-                    sleep((began.elapsed() * REST_PER_LOOK).clamp(INTERVAL, REST_MAX)).await;
+    let mut course = Course::new(patience);
+    let mut failed = 0;
+    loop {
+        let began = Instant::now();
+        match look(deployment, run, accounts).await {
+            Ok((queued, summary)) => {
+                failed = 0;
+                match course.look(&summary, queued, Instant::now()) {
+                    Look::Last(end) => return Ok(end),
+                    Look::Waiting { left } => view.show(&summary, left),
                 }
-                Err(error) if failed == FAILED_LOOKS_MAX => return Err(error),
-                // A moment without network is no reason to look away from a run of hours.
-                Err(_) => {
-                    failed += 1;
-                    view.say("no answer, trying again".to_owned());
-                    sleep(INTERVAL).await;
-                }
+                sleep((began.elapsed() * REST_PER_LOOK).clamp(INTERVAL, REST_MAX)).await;
+            }
+            Err(error) if failed == FAILED_LOOKS_MAX => return Err(error),
+            // A moment without network is no reason to look away from a run of hours.
+            Err(_) => {
+                failed += 1;
+                view.say("no answer, trying again".to_owned());
+                sleep(INTERVAL).await;
             }
         }
-    };
-    let end = tokio::select! {
-        () = interrupt.asked() => Ok(End::Interrupted),
-        end = following => end,
-    };
-    view.bar.finish_and_clear();
-    end
+    }
 }
 
 /// Queues before records: what has left its queue is counted.
@@ -89,39 +75,57 @@ async fn look(deployment: &Deployment, run: &Run, accounts: u64) -> Result<(Queu
 /// What was seen of a run.
 struct Course {
     patience: Duration,
-    /// What the run had come to when it was started again.
-    before: Option<Summary>,
-    /// The last look that showed something new, and when.
-    last: Option<(Instant, Queued, Summary)>,
+    /// The last look at the run's records that showed something new, and when.
+    last: Option<(Instant, Summary)>,
+    /// Since when the queues have been empty, if they are.
+    empty_since: Option<Instant>,
+}
+
+/// What a look comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// It is the last, and why.
+    Last(End),
+    /// There will be others. If nothing changes, they end after this time.
+    Waiting {
+        /// How long.
+        left: Duration,
+    },
 }
 
 impl Course {
-    /// Whether this look is the last, and why.
+    fn new(patience: Duration) -> Self {
+        Self { patience, last: None, empty_since: None }
+    }
+
+    /// What this look at the run's records and at the queues comes to.
     ///
-    /// SQS's counts are of no use by themselves, since they lag, and not even if they are right: other runs may wait there. So
-    /// the records decide. If they have everything, and nothing was ever delivered twice, nothing can be missing; if something
-    /// was, one user counted twice may hide one who waits, and only time tells. As it does of a run that is done again: its
-    /// records had everything before it began, and while something is queued, that may be all of it.
-    fn end(&mut self, summary: &Summary, queued: Queued, now: Instant) -> Option<End> {
+    /// The run's own records decide whether anything moves. SQS's counts lag, and messages of other runs come
+    /// and go there, so of the queues only matters whether they are empty. If the records have everything,
+    /// and nothing was ever delivered twice, nothing can be missing; if something was, one user counted twice
+    /// may hide one who waits, and only time tells.
+    fn look(&mut self, summary: &Summary, queued: Queued, now: Instant) -> Look {
+        // The state says something of the queues.
+        let records = Summary { state: State::UnderWay, ..summary.clone() };
         let since = match &self.last {
-            Some((since, last_queued, last)) if last == summary && *last_queued == queued => *since,
+            Some((since, last)) if *last == records => *since,
             _ => {
-                self.last = Some((now, queued, summary.clone()));
+                self.last = Some((now, records));
                 now
             }
         };
-        let unchanged = now - since;
-        let (is_empty, settled) = (queued == Queued::default(), unchanged >= SETTLED_AFTER);
-        let is_exact = self.before.is_none() && summary.redelivered == 0;
-        let may_not_have_begun = self.before.as_ref() == Some(summary) && !is_empty;
-        match summary.waiting() {
-            0 if is_empty && is_exact => Some(End::Over),
-            0 if settled && !may_not_have_begun => Some(End::Over),
-            0 if !may_not_have_begun => None,
-            _ if is_empty && settled => Some(End::Missing),
-            _ if unchanged >= self.patience => Some(End::Standstill),
-            _ => None,
+        let is_empty = queued == Queued::default();
+        self.empty_since = is_empty.then(|| self.empty_since.unwrap_or(now));
+        let is_everything_counted = summary.waiting() == 0;
+        if is_everything_counted && is_empty && summary.redelivered == 0 {
+            return Look::Last(End::Over);
         }
+        let (end, at) = match self.empty_since {
+            _ if is_everything_counted => (End::Over, since + SETTLED_AFTER),
+            Some(empty_since) => (End::Missing, since.max(empty_since) + SETTLED_AFTER),
+            None => (End::Standstill, since.checked_add(self.patience).unwrap_or(now + REST_MAX)),
+        };
+        if now >= at { Look::Last(end) } else { Look::Waiting { left: at - now } }
     }
 }
 
@@ -129,8 +133,8 @@ impl Course {
 struct View {
     bar: ProgressBar,
     began: Instant,
-    /// How many users were checked when that was last seen to grow, and when. The rate is of the time until then: those few
-    /// who wait for hours would make it look as if everything were slow.
+    /// How many users were checked when that was last seen to grow, and when. The rate is of the time until
+    /// then: the few that are retried for hours would make it look as if everything were slow.
     checked: (u64, Instant),
     said: Option<Instant>,
 }
@@ -140,15 +144,17 @@ impl View {
         let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let now = Instant::now();
-        Self { bar: ProgressBar::new_spinner().with_style(style), began: now, checked: (0, now), said: None }
+        // Also where an interrupt ends it.
+        let bar = ProgressBar::new_spinner().with_style(style).with_finish(ProgressFinish::AndClear);
+        Self { bar, began: now, checked: (0, now), said: None }
     }
 
-    fn show(&mut self, summary: &Summary) {
+    fn show(&mut self, summary: &Summary, left: Duration) {
         let now = Instant::now();
         if summary.checks.checked != self.checked.0 {
             self.checked = (summary.checks.checked, now);
         }
-        self.say(progress(summary, self.checked.1 - self.began));
+        self.say(progress(summary, self.checked.1 - self.began, left));
     }
 
     fn say(&mut self, line: String) {
@@ -163,16 +169,29 @@ impl View {
     }
 }
 
-/// How far a run is, on one line. Its users were checked in the time that is given.
-fn progress(summary: &Summary, checking: Duration) -> String {
+/// How far a run is, on one line: first what it is at, since a narrow terminal cuts the end off. Its users
+/// were checked in the time that is given. `left` is when the last look is, if nothing changes.
+fn progress(summary: &Summary, checking: Duration, left: Duration) -> String {
     let Summary { accounts, checks, owners, .. } = summary;
-    let done = accounts.total - accounts.waiting;
     let rate = checks.checked / checking.as_secs().max(1);
-    let mut parts = vec![
+    let mut parts = match () {
+        // It waits as long as SQS's counts lag behind.
+        () if summary.waiting() == 0 => {
+            vec![format!("making sure that nothing is left, {} s", seconds(left))]
+        }
+        () if accounts.waiting > 0 => vec!["listing users".to_owned()],
+        () if checks.waiting > 0 && rate > 0 => {
+            vec!["checking users".to_owned(), format!("{} a second", number(rate))]
+        }
+        () if checks.waiting > 0 => vec!["checking users".to_owned()],
+        () => vec!["mailing owners".to_owned()],
+    };
+    let done = accounts.total - accounts.waiting;
+    parts.extend([
         format!("{} of {} accounts", number(done), number(accounts.total)),
         format!("{} of {} users checked", number(checks.checked), number(checks.to_do())),
         format!("{} stale", number(owners.stale)),
-    ];
+    ]);
     let optional = [
         (owners.mailed, "mailed"),
         (owners.would_be_mailed, "would be mailed"),
@@ -180,14 +199,12 @@ fn progress(summary: &Summary, checking: Duration) -> String {
         (summary.failed(), "given up"),
     ];
     parts.extend(optional.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))));
-    if rate > 0 {
-        parts.push(format!("{} users/s", number(rate)));
-    }
-    if summary.waiting() == 0 {
-        // This may take as long as SQS's counts lag behind, and would look like a hang.
-        parts.push("making sure that nothing is left".to_owned());
-    }
     parts.join(", ")
+}
+
+/// Rounded up: what is left is never 0.
+fn seconds(left: Duration) -> u64 {
+    left.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -216,22 +233,26 @@ mod tests {
 
     /// How the run ends that looks like this, second by second, and then always like its last look; and in which second.
     fn end(looks: &[(Summary, Queued)]) -> (End, usize) {
-        end_after(None, looks)
+        let last = looks.last().unwrap();
+        end_of(looks.iter().chain(std::iter::repeat(last)).cloned())
     }
 
-    /// The same of a run that had come to `before` when it was started again.
-    fn end_after(before: Option<Summary>, looks: &[(Summary, Queued)]) -> (End, usize) {
-        let mut course = Course { patience: Duration::from_mins(10), before, last: None };
+    fn end_of(looks: impl Iterator<Item = (Summary, Queued)>) -> (End, usize) {
+        let mut course = Course::new(Duration::from_mins(10));
         let begin = Instant::now();
-        let last = looks.last().unwrap();
-        let looks = looks.iter().chain(std::iter::repeat(last)).enumerate();
-        for (second, (summary, queued)) in looks.take(100_000) {
+        for (second, (summary, queued)) in looks.enumerate().take(100_000) {
             let now = begin + Duration::from_secs(second as u64);
-            if let Some(end) = course.end(summary, *queued, now) {
+            if let Look::Last(end) = course.look(&summary, queued, now) {
                 return (end, second);
             }
         }
         panic!("it does not end");
+    }
+
+    /// What the queues hold while another run is still moving: something else with each look, and nothing now
+    /// and then.
+    fn queues_of_another_run() -> impl Iterator<Item = Queued> {
+        (0..).map(|second| Queued { users: if second % 50 == 49 { 0 } else { 100_000 - second }, ..NOTHING })
     }
 
     #[test]
@@ -253,18 +274,24 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_done_again_is_not_over_before_it_has_begun() {
-        let again = |looks: &[(Summary, Queued)]| end_after(Some(summary(10, 0)), looks);
-        let begins = [(summary(10, 0), NOTHING), (summary(9, 0), NOTHING), (summary(10, 0), NOTHING)];
-        assert_eq!(again(&begins), (End::Over, 77), "the counts of the queues lag");
-        assert_eq!(again(&[(summary(11, 0), ONE_USER)]), (End::Over, 75));
-        assert_eq!(again(&[(summary(10, 0), NOTHING)]), (End::Over, 75), "there was nobody to check");
-        assert_eq!(again(&[(summary(10, 0), ONE_USER)]), (End::Standstill, 600), "it may wait as a whole");
+    fn a_run_ends_however_much_moves_in_the_queues_of_another() {
+        let beside_another =
+            |summary: Summary| end_of(queues_of_another_run().map(|queued| (summary.clone(), queued)));
+        assert_eq!(
+            beside_another(summary(10, 0)),
+            (End::Over, 49),
+            "as soon as the queues are empty for once"
+        );
+        assert_eq!(beside_another(summary(10, 1)), (End::Over, 75));
+        assert_eq!(beside_another(summary(9, 0)), (End::Standstill, 600), "it keeps its patience");
+        assert_eq!(end(&[(summary(10, 0), ONE_USER)]), (End::Over, 75));
     }
 
     #[test]
-    fn what_waits_in_the_queues_of_another_run_does_not_keep_a_run_from_its_end() {
-        assert_eq!(end(&[(summary(10, 0), ONE_USER)]), (End::Over, 75));
+    fn queues_that_have_just_become_empty_are_no_proof_that_something_is_missing() {
+        let looks: Vec<_> =
+            std::iter::repeat_n((summary(9, 0), ONE_USER), 200).chain([(summary(9, 0), NOTHING)]).collect();
+        assert_eq!(end(&looks), (End::Missing, 275));
     }
 
     #[test]
@@ -273,14 +300,17 @@ mod tests {
     }
 
     #[test]
-    fn progress_tells_what_there_is() {
+    fn progress_says_first_what_a_run_is_at_and_no_rate_once_all_are_checked() {
+        let second = Duration::from_secs(1);
         assert_eq!(
-            progress(&summary(8, 0), Duration::from_secs(2)),
-            "1 of 1 accounts, 8 of 10 users checked, 0 stale, 2 waiting, 4 users/s"
+            progress(&summary(8, 0), 2 * second, 600 * second),
+            "checking users, 4 a second, 1 of 1 accounts, 8 of 10 users checked, 0 stale, 2 waiting"
         );
         assert_eq!(
-            progress(&summary(10, 1), Duration::from_secs(2)),
-            "1 of 1 accounts, 10 of 10 users checked, 0 stale, 5 users/s, making sure that nothing is left"
+            progress(&summary(10, 1), 2 * second, Duration::from_millis(71_200)),
+            "making sure that nothing is left, 72 s, 1 of 1 accounts, 10 of 10 users checked, 0 stale"
         );
+        let unlisted = Summary::of(Some(3), &[], None);
+        assert!(progress(&unlisted, second, second).starts_with("listing users, 0 of 3 accounts, "));
     }
 }

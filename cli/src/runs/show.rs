@@ -14,32 +14,51 @@ const ACCOUNTS_NAMED: usize = 10;
 /// A number, and what it is of.
 type Part = (u64, &'static str);
 
-/// The runs, a line each.
-pub(crate) fn table(runs: &[Reckoned]) -> String {
+/// The runs, a line each. A narrow terminal gets fewer columns: the newest run has all of its numbers below.
+pub(crate) fn table(runs: &[Reckoned], width: Option<usize>) -> String {
+    let all = columns(runs, &[]);
+    let is_too_wide = width.is_some_and(|width| all.lines().any(|line| line.chars().count() > width));
+    if is_too_wide {
+        terminal::fitted(&columns(runs, &["ACCOUNTS", "LISTED", "CHECKED"]), width)
+    } else {
+        all
+    }
+}
+
+fn columns(runs: &[Reckoned], without: &[&str]) -> String {
     let header =
         ["RUN", "MODE", "ACCOUNTS", "LISTED", "CHECKED", "STALE", "MAILED", "WAITING", "FAILED", "STATE"];
+    let is_shown: Vec<bool> = header.iter().map(|name| !without.contains(name)).collect();
+    let shown = |cells: Vec<String>| {
+        let cells = cells.into_iter().zip(&is_shown).filter(|(_, is_shown)| **is_shown);
+        cells.map(|(cell, _)| cell).collect::<Vec<_>>()
+    };
     let rows = runs.iter().map(|run| {
         let Summary { accounts, users, checks, owners, .. } = &run.summary;
-        let mailed = owners.mailed + owners.would_be_mailed;
-        let numbers = [
-            accounts.total,
-            users.listed,
-            checks.checked,
-            owners.stale,
-            mailed,
-            run.summary.waiting(),
-            run.summary.failed(),
-        ];
         let mut row = vec![run.run_id.to_string(), mode(run.mode).to_owned()];
-        row.extend(numbers.map(number));
+        row.extend([accounts.total, users.listed, checks.checked, owners.stale].map(number));
+        row.push(mailed(owners, run.mode));
+        row.extend([run.summary.waiting(), run.summary.failed()].map(number));
         row.push(state(&run.summary));
-        row
+        shown(row)
     });
-    terminal::table(&header, &[2, 3, 4, 5, 6, 7, 8], rows)
+    let header = shown(header.map(str::to_owned).into());
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let numbers: Vec<usize> = (2..header.len() - 1).collect();
+    terminal::table(&header, &numbers, rows)
+}
+
+/// In parentheses who would have been mailed: a dry run mails nobody.
+fn mailed(owners: &Owners, mode: Option<Mode>) -> String {
+    if mode == Some(Mode::DryRun) || owners.would_be_mailed > 0 {
+        format!("({})", number(owners.would_be_mailed))
+    } else {
+        number(owners.mailed)
+    }
 }
 
 /// One run: sums that add up, and what they leave open.
-pub(crate) fn detail(run: &Reckoned, now: DateTime<Utc>) -> String {
+pub(crate) fn detail(run: &Reckoned, now: DateTime<Utc>, width: Option<usize>) -> String {
     let mut about = vec![run.run_id.to_string(), mode(run.mode).to_owned()];
     if let Some(as_of) = run.as_of {
         about.push(format!("as of {}", instant(as_of)));
@@ -48,8 +67,10 @@ pub(crate) fn detail(run: &Reckoned, now: DateTime<Utc>) -> String {
         about.push(format!("started {} ago", rough(now - started_at)));
     }
     about.push(state(&run.summary));
-    let sums = sums(&run.summary).into_iter().map(|sum| format!("  {sum}\n"));
-    format!("{}\n{}", about.join(", "), sums.collect::<String>())
+    let about = terminal::wrapped(&about.join(", "), 0, 2, width);
+    let sums = sums(&run.summary);
+    let sums = sums.iter().map(|sum| format!("  {}\n", terminal::wrapped(sum, 2, 4, width)));
+    format!("{about}\n{}", sums.collect::<String>())
 }
 
 /// The sums, and a line for everything that they leave open.
@@ -241,6 +262,29 @@ mod tests {
         );
         let nothing = sums(&Summary::of(Some(0), &[], None));
         assert_eq!(nothing[3], "0 stale = 0 mailed");
+    }
+
+    #[test]
+    fn a_dry_run_is_not_said_to_have_mailed_anybody() {
+        let run = |mode, metric| {
+            let counts = [(Metric::UsersChecked, 860), (Metric::StaleOwners, 190), (metric, 190)];
+            Reckoned {
+                run_id: "2026-03-01T06:00:00Z-3f9c".parse().unwrap(),
+                mode: Some(mode),
+                as_of: None,
+                started_at: None,
+                summary: summary(&[&SCANNED[..], &counts].concat()),
+            }
+        };
+        let runs = [run(Mode::DryRun, Metric::MailsNotSentDryRun), run(Mode::Live, Metric::MailsSent)];
+        let narrow =
+            table(&runs, Some(80)) + &detail(&runs[0], "2026-03-01T06:00:00Z".parse().unwrap(), Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        assert!(narrow.contains("(190)") && narrow.contains("done"), "{narrow}");
+        let runs = table(&runs, None);
+        let [_, dry, live] = runs.lines().collect::<Vec<_>>().try_into().unwrap();
+        assert!(dry.contains(" (190) "), "{dry}");
+        assert!(live.contains(" 190 ") && !live.contains("(190)"), "{live}");
     }
 
     #[test]

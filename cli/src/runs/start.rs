@@ -6,8 +6,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
-use keynudge_core::messages::{Mode, Run};
-use keynudge_core::reckoning::{StartedRun, Summary};
+use keynudge_core::ids::RunId;
+use keynudge_core::messages::{AsOfLimit, Mode, Run};
+use keynudge_core::reckoning::Summary;
 use serde_json::json;
 
 use super::follow::{self, End};
@@ -25,10 +26,14 @@ use crate::{Cli, Outcome};
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_help = "Examples:
-  keynudge run --dry-run                      # everything but the mails
-  keynudge run                                # shows what it is about to do, asks, and mails owners
-  keynudge run --dry-run --as-of 2027-01-01   # who will be stale by then?
-  keynudge run --yes --no-follow              # for scripts
+  # everything but the mails
+  keynudge run --dry-run
+  # shows what it is about to do, asks, and mails owners
+  keynudge run
+  # who will be stale by then?
+  keynudge run --dry-run --as-of 2027-01-01
+  # for scripts
+  keynudge run --yes --no-follow
 
 Exit codes: 0 all is done, nothing was given up, and no account denied the role; 1 otherwise, and where the run was left before its end; 2 wrong \
                   usage.")]
@@ -74,25 +79,17 @@ impl Start {
                 aws.stack()
             );
         }
-        // To the second, as the run's id has it: two runs would be one record otherwise.
-        let instant = self.as_of.unwrap_or_else(Utc::now).trunc_subsecs(0);
-        let run = Run::at(instant, if self.dry_run { Mode::DryRun } else { Mode::Live });
+        let run = self.new_run(Utc::now(), fastrand::u16(..));
+        may_start(&run, &parameters, Utc::now())?;
         let last = deployment.last_runs(1).await?.first().map(|run| run.accounts);
-        let before = deployment.started(&run.run_id).await?;
-        self.announce(&aws, &deployment, &run, &parameters, last, before.as_ref());
-        let interrupt =
-            Interrupt::listen("Ended at once. The run goes on; `keynudge status` shows it.".to_owned())?;
+        self.announce(&aws, &deployment, &run, &parameters, last);
+        // Until here, nothing has begun, so an interrupt may end the process as it is.
+        let interrupt = Interrupt::listen()?;
         if !self.is_agreed(&interrupt).await? {
+            terminal::remark("Nothing was started.");
             return Ok(Outcome::Incomplete);
         }
-        // What it comes to is added to that, and must not be taken for it.
-        let before = match before {
-            Some(before) => {
-                let queued = deployment.queued().await?;
-                Some(deployment.summary(&run.run_id, Some(before.accounts), Some(queued)).await?)
-            }
-            None => None,
-        };
+        interrupt.will_leave("The run may have started: `keynudge status` shows it, if so.");
         tokio::select! {
             () = interrupt.asked() => {
                 terminal::remark("The run may have started: `keynudge status` shows it, if so.");
@@ -105,7 +102,21 @@ impl Start {
             terminal::remark("`keynudge status` shows how far it is.");
             return Ok(Outcome::Done);
         }
-        self.follow(&deployment, &run, before, &parameters, &interrupt).await
+        interrupt.will_leave("The run goes on: `keynudge status` shows it.");
+        tokio::select! {
+            () = interrupt.asked() => {
+                terminal::remark("The run goes on: `keynudge status` shows it.");
+                Ok(Outcome::Incomplete)
+            }
+            followed = self.follow(&deployment, &run, &parameters) => followed,
+        }
+    }
+
+    /// A run of its own, started `now`: no other is counted together with it, whatever instant they judge.
+    fn new_run(&self, now: DateTime<Utc>, random: u16) -> Run {
+        let as_of = self.as_of.unwrap_or(now).trunc_subsecs(0);
+        let mode = if self.dry_run { Mode::DryRun } else { Mode::Live };
+        Run { run_id: RunId::by_hand(now, random), ..Run::at(as_of, mode) }
     }
 
     /// Says what is about to be done.
@@ -116,7 +127,6 @@ impl Start {
         run: &Run,
         parameters: &Parameters,
         last: Option<u64>,
-        before: Option<&StartedRun>,
     ) {
         let what = if self.dry_run { "A dry run" } else { "A live run" };
         terminal::remark(&format!(
@@ -129,12 +139,6 @@ impl Start {
         terminal::remark(&format!("  mails     {}", self.mails(parameters)));
         if !self.dry_run && is_for_dry_runs(parameters) {
             terminal::remark("The stack has Mode=dry_run. This run mails all the same, as --live says.");
-        }
-        if let Some(before) = before {
-            let ago = rough(Utc::now() - before.started_at);
-            terminal::remark(&format!(
-                "This very run was started before, {ago} ago. It will be done again, and what it comes to is added to that."
-            ));
         }
     }
 
@@ -150,35 +154,21 @@ impl Start {
         if self.yes || self.dry_run {
             return Ok(true);
         }
-        tokio::select! {
-            () = interrupt.asked() => Ok(false),
-            answer = terminal::confirm("Start it?") => answer,
-        }
+        terminal::confirm("Start it?", interrupt).await
     }
 
     async fn start(&self, deployment: &Deployment, run: &Run) -> Result<()> {
-        let event = json!({"as_of": instant(run.as_of), "mode": run.mode});
+        let event = json!({"as_of": instant(run.as_of), "mode": run.mode, "run_id": run.run_id});
         deployment.start(&event).await.map_err(|error| not_started(error, run, deployment.producer()))
     }
 
-    async fn follow(
-        &self,
-        deployment: &Deployment,
-        run: &Run,
-        before: Option<Summary>,
-        parameters: &Parameters,
-        interrupt: &Interrupt,
-    ) -> Result<Outcome> {
+    async fn follow(&self, deployment: &Deployment, run: &Run, parameters: &Parameters) -> Result<Outcome> {
         let started = deployment.started(&run.run_id).await?;
         // One at least: a run that is missing in the list of runs has not begun before it has left a record.
         let accounts = started.as_ref().map_or(1, |started| started.accounts);
         let patience = self.patience.to_std().unwrap_or(Duration::MAX);
-        let end = follow::follow(deployment, run, accounts, before, patience, interrupt).await;
+        let end = follow::follow(deployment, run, accounts, patience).await;
         let end = end.context("following it; the run goes on, and `keynudge status` shows it")?;
-        if end == End::Interrupted {
-            terminal::remark("The run goes on: `keynudge status` shows it.");
-            return Ok(Outcome::Incomplete);
-        }
         let queued = deployment.queued().await?;
         let reckoned = match started {
             Some(started) => deployment.reckon(started, queued).await?,
@@ -190,7 +180,7 @@ impl Start {
                 )
             })?,
         };
-        terminal::print(&show::detail(&reckoned, Utc::now()))?;
+        terminal::print(&show::detail(&reckoned, Utc::now(), terminal::width()))?;
         if end == End::Standstill {
             terminal::remark(&standstill(self.patience, parameters, Utc::now()));
         }
@@ -208,15 +198,18 @@ impl Start {
     }
 }
 
+/// Whether the producer would take the run, by its own rule: a slip in a date must not mail everybody.
+fn may_start(run: &Run, parameters: &Parameters, now: DateTime<Utc>) -> Result<()> {
+    let is_for_testbeds = parameter(parameters, "AllowAsOf") == Some("true");
+    let limit = if is_for_testbeds { AsOfLimit::None } else { AsOfLimit::From(now) };
+    limit.check(run).context("nothing was started; add --dry-run to see who will be mailed by then")
+}
+
 /// What to do about a run of which nobody said that it was started.
 fn not_started(error: NotInvoked, run: &Run, producer: &str) -> anyhow::Error {
     let id = &run.run_id;
     match error {
         NotInvoked::Refused(error) => error.context(format!("the run {id} was not started")),
-        // The producer looks at this before anything else.
-        NotInvoked::Unknown(error) if error.to_string().contains("24 hours ahead") => error.context(format!(
-            "the run {id} was not started; add --dry-run to see who will be mailed by then"
-        )),
         NotInvoked::Unknown(error) => error.context(format!(
             "the run {id} may have started: `keynudge status --run {id}` tells, and the log of {producer} what it did"
         )),
@@ -280,13 +273,43 @@ mod tests {
         named.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
+    fn start(dry_run: bool, as_of: Option<&str>) -> Start {
+        let as_of = as_of.map(|as_of| as_of.parse().unwrap());
+        let patience = TimeDelta::zero();
+        Start { as_of, dry_run, live: false, no_follow: false, yes: false, patience }
+    }
+
+    #[test]
+    fn two_runs_of_one_second_or_of_one_day_are_not_counted_together() {
+        let now = "2026-03-01T06:00:00.5Z".parse().unwrap();
+        for start in [start(true, None), start(true, Some("2030-01-01T23:59:59Z"))] {
+            let [one, other] = [start.new_run(now, 1), start.new_run(now, 2)];
+            assert_ne!(one.run_id, other.run_id);
+            assert_eq!(one.as_of, other.as_of);
+            assert!(one.run_id.as_str().starts_with("2026-03-01T06:00:00Z-"), "in the order of their starts");
+            assert_ne!(one.run_id, Run::at(one.as_of, one.mode).run_id, "the schedule's");
+        }
+    }
+
+    #[test]
+    fn a_live_run_far_ahead_is_refused_before_anything_is_invoked() {
+        let now = "2026-03-01T06:00:00Z".parse().unwrap();
+        let refused = |start: Start, allow: &str| {
+            let run = start.new_run(now, 0);
+            may_start(&run, &parameters(&[("AllowAsOf", allow)]), now).err().map(|error| format!("{error:#}"))
+        };
+        let said = refused(start(false, Some("2030-01-01T00:00:00Z")), "false").unwrap();
+        assert!(said.contains("nothing was started; add --dry-run"), "{said}");
+        assert!(said.contains("as_of is more than 24 hours ahead"), "{said}");
+        assert_eq!(refused(start(true, Some("2030-01-01T00:00:00Z")), "false"), None);
+        assert_eq!(refused(start(false, Some("2026-03-02T06:00:00Z")), "false"), None);
+        assert_eq!(refused(start(false, Some("2030-01-01T00:00:00Z")), "true"), None, "a testbed");
+    }
+
     #[test]
     fn it_says_whom_a_run_mails() {
-        let mails = |dry_run, pilot: &str| {
-            let (as_of, patience) = (None, TimeDelta::zero());
-            let start = Start { as_of, dry_run, live: false, no_follow: false, yes: false, patience };
-            start.mails(&parameters(&[("RedirectAllTo", pilot)]))
-        };
+        let mails =
+            |dry_run, pilot: &str| start(dry_run, None).mails(&parameters(&[("RedirectAllTo", pilot)]));
         assert_eq!(mails(false, ""), "to the owners of stale keys who are due");
         assert!(mails(false, "you@example.com").starts_with("all of them to you@example.com,"));
         assert!(mails(true, "you@example.com").starts_with("none;"));

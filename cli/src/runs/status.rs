@@ -27,10 +27,16 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
 /// Tell what the last runs came to, and what is waiting
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keynudge status                                   # the last runs, the newest one in detail, and the queues
-  keynudge status --watch                           # again every two seconds, until Ctrl-C
-  keynudge status --run 2026-03-01T06:00:00Z        # one run in detail
-  keynudge status --json | jq '.runs[0].owners'     # for programs
+  # the last runs, the newest one in detail, and the queues
+  keynudge status
+  # again every two seconds, until Ctrl-C
+  keynudge status --watch
+  # one run in detail
+  keynudge status --run 2026-03-01T06:00:00Z
+  # for programs
+  keynudge status --json | jq '.runs[0].owners'
+
+A dry run's MAILED is in parentheses: these owners would be mailed.
 
 SQS's own counts are up to a minute old. How old a queue's oldest message is, CloudWatch says, some minutes late
 (cloudwatch:GetMetricData); where it does not know, it is `-`, or null.")]
@@ -72,7 +78,7 @@ impl Status {
             self.look(&aws, &deployment, &mut oldest).await?;
             return Ok(Outcome::Done);
         };
-        let interrupt = Interrupt::listen("Ended at once.".to_owned())?;
+        let interrupt = Interrupt::listen()?;
         let watching = async {
             loop {
                 self.look(&aws, &deployment, &mut oldest).await?;
@@ -145,17 +151,19 @@ impl Status {
     }
 
     fn text(&self, report: &Report) -> String {
+        let width = terminal::width();
         let mut blocks = Vec::new();
         if self.run.is_none() && !report.runs.is_empty() {
-            blocks.push(show::table(&report.runs));
+            blocks.push(show::table(&report.runs, width));
         }
         match report.runs.first() {
-            Some(newest) => blocks.push(show::detail(newest, Utc::now())),
+            Some(newest) => blocks.push(show::detail(newest, Utc::now(), width)),
             None => blocks
                 .push("No runs yet. `keynudge run --dry-run` starts one that mails nobody.\n".to_owned()),
         }
-        blocks.push(show::queues(&report.queues));
-        blocks.extend(report.missing_ages.as_ref().map(|why| format!("{}\n", printable(why))));
+        blocks.push(terminal::fitted(&show::queues(&report.queues), width));
+        let missing_ages = report.missing_ages.as_ref();
+        blocks.extend(missing_ages.map(|why| terminal::wrapped(&printable(why), 0, 0, width) + "\n"));
         match Queue::dead_letters(&report.queues) {
             0 => {}
             letters => {

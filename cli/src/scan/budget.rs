@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use keynudge_aws::failure::is_throttle;
+use keynudge_aws::failure::{Cause, cause, is_throttle};
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccessKeyId, UserName};
 use keynudge_core::keys::{AccessKey, LastUsed};
@@ -156,16 +156,7 @@ impl Budget {
 
 /// Credentials that are over, or were withdrawn, do not come back by themselves: those that can be renewed were.
 pub(super) fn is_about_credentials(error: &CallFailed) -> bool {
-    matches!(
-        error.code.as_str(),
-        "credentials"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "InvalidClientTokenId"
-            | "RequestExpired"
-            | "UnrecognizedClient"
-            | "UnrecognizedClientException"
-    )
+    cause(&error.code) == Cause::Credentials
 }
 
 fn is_about_the_connection(error: &CallFailed) -> bool {

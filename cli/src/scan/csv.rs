@@ -75,30 +75,100 @@ fn row(report: &Report, owner: &StaleOwner, key: &StaleKey) -> [String; COLUMNS.
     .map(str::to_owned)
 }
 
-/// The cell as a spreadsheet shows it and runs nothing of it: Excel and its kin take what begins with one of these for a
-/// formula (OWASP, "CSV Injection"), also behind blanks, and a name of a user of IAM may begin with most of them.
+/// The cell as a spreadsheet shows it and runs nothing of it. Excel and its kin take what begins with one of
+/// these for a formula (OWASP, "CSV Injection"), also behind blanks and quotes, and names and descriptions
+/// may begin with most of them. Where `;` parts columns, as in much of Europe, what follows one begins a cell
+/// as well. No tab is left in a printable text.
 fn harmless(cell: &str) -> String {
+    let begins_a_formula = |part: &str| {
+        let begin = part.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\u{feff}'));
+        begin.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    };
     let text = printable(cell);
-    if text.trim_start().starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+    let parts = text.split(';');
+    let parts = parts.map(|part| if begins_a_formula(part) { format!("'{part}") } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join(";")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use csv::ReaderBuilder;
+    use keynudge_pages::ages::AgeCounts;
+
+    use crate::scan::report::Users;
+
+    /// A report about one key of this description.
+    fn described(description: &str) -> Report {
+        let key = StaleKey {
+            id: "AKIAAAAAAAAAAAAAAAAA".parse().unwrap(),
+            created_at: keynudge_testing::now(),
+            age_days: 100,
+            last_used: None,
+            description: Some(description.parse().unwrap()),
+        };
+        let owner = StaleOwner {
+            user_name: "=cmd@example".parse().unwrap(),
+            user_id: "AIDAAAAAAAAAAAAAAAAAA".parse().unwrap(),
+            keys: vec![key],
+            telling: Telling::WithoutContact,
+            passed_over: 0,
+        };
+        Report {
+            account_id: "111122223333".parse().unwrap(),
+            account_name: None,
+            as_of: keynudge_testing::now(),
+            alert_after_days: 90,
+            contact_tag: "keynudge:contact".to_owned(),
+            incomplete: None,
+            listed_whole: true,
+            users_in_account: None,
+            missed: vec![],
+            users: Users::default(),
+            ages: AgeCounts::default(),
+            owners: vec![owner],
+        }
+    }
+
+    /// What a spreadsheet sees in the file that parts columns by this.
+    fn cells(csv: &str, delimiter: u8) -> Vec<String> {
+        let mut reader = ReaderBuilder::new()
+            .delimiter(delimiter)
+            .flexible(true)
+            .has_headers(false)
+            .from_reader(csv.as_bytes());
+        let records = reader.records().map(Result::unwrap);
+        records.flat_map(|record| record.iter().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
 
     #[test]
     fn no_cell_is_a_formula() {
-        for (cell, harmless_cell) in [
-            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@sum(a1)", "'@sum(a1)"),
-            (" =1", "' =1"),
-            ("\t=1", "\\u{9}=1"),
-            ("jane", "jane"),
-            ("", ""),
+        for description in [
+            "=cmd|' /C calc'!A0",
+            "+1",
+            " -1",
+            "@sum(a1)",
+            "x;=cmd|' /C calc'!A0",
+            "x; \"=cmd",
+            "x;y;+1",
+            "x;\"\";@sum(a1)",
+            "x,=1",
         ] {
-            assert_eq!(harmless(cell), harmless_cell);
+            let csv = render(&described(description)).unwrap();
+            for delimiter in [b',', b';', b'\t'] {
+                let formula =
+                    |cell: &&String| cell.trim_start_matches([' ', '"']).starts_with(['=', '+', '-', '@']);
+                let cells = cells(&csv, delimiter);
+                let formulas: Vec<_> = cells.iter().filter(formula).collect();
+                assert!(formulas.is_empty(), "{description:?}, {:?}: {formulas:?}", char::from(delimiter));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_formula_stays_as_it_is() {
+        for cell in ["jane", "", "jane-doe", "a; b", "x = y", "1+1"] {
+            assert_eq!(harmless(cell), cell);
         }
     }
 }

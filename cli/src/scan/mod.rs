@@ -33,7 +33,7 @@ use crate::aws::iam::{RoleArn, iam_failed};
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use crate::rules::{Rules, RulesArgs, or_parameter};
+use crate::rules::{Rules, RulesArgs, one_of, or_parameter};
 use crate::terminal::{grouped, remark};
 use crate::{Cli, Outcome};
 
@@ -60,8 +60,8 @@ pub(crate) struct Scan {
     /// Judge ages at this day's end (UTC), as 2026-12-31, or at an instant, as 2026-12-31T06:00:00Z [default: now]
     #[arg(long, value_name = "DATE", value_parser = as_of)]
     as_of: Option<DateTime<Utc>>,
-    /// Leave users out by IAM's credential report, which saves most calls: none or credential-report [default: none]
-    #[arg(long, value_name = "FILTER")]
+    /// Leave users out by IAM's credential report, which saves most calls [default: none]
+    #[arg(long, value_name = "FILTER", value_parser = one_of::<UserFilter>(&["none", "credential-report"]))]
     user_filter: Option<UserFilter>,
     /// Assume this role first, such as one in another account
     #[arg(long, value_name = "ARN")]
@@ -111,8 +111,8 @@ impl Scan {
     pub(crate) async fn run(&self, connection: &ConnectionArgs) -> Result<Outcome> {
         self.require_a_place_for_html();
         let output = Output::to(self.output.as_deref())?;
-        let interrupt =
-            Interrupt::listen("Ended at once; the report may be incomplete or missing.".to_owned())?;
+        let interrupt = Interrupt::listen()?;
+        interrupt.will_leave("The report may be incomplete or missing.");
         let prepared = tokio::select! {
             biased;
             () = interrupt.asked() => {

@@ -120,8 +120,8 @@ identifiers! {
         format!("a@{text}").parse::<EmailAddress>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
     };
 
-    /// One run. The schedule's is derived from its instant ([`RunId::of`]), an operator's is its own ([`RunId::by_hand`]). For
-    /// people to follow a run, not for correctness.
+    /// One run. The schedule's is derived from its instant ([`RunId::of`]), an operator's is its own
+    /// ([`RunId::by_hand`]). For people to follow a run, not for correctness.
     RunId: "a run id (1 to 64 letters, digits, - or :)", |text| {
         (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:".contains(&b))
@@ -251,8 +251,8 @@ impl RunId {
         Self(format!("{}{suffix}", as_of.format("%Y-%m-%dT%H:%M:%SZ")))
     }
 
-    /// The id of a run that an operator starts at `at`, whatever instant it judges. `random` keeps two runs apart that start in
-    /// one second.
+    /// The id of a run that an operator starts at `at`, whatever instant it judges. `random` keeps two runs
+    /// apart that start in one second.
     #[must_use]
     pub fn by_hand(at: DateTime<Utc>, random: u16) -> Self {
         Self(format!("{}-{random:04x}", at.format("%Y-%m-%dT%H:%M:%SZ")))

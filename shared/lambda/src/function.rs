@@ -34,8 +34,8 @@ where
     .await
 }
 
-/// How the process of a function ends that came to `result`. An error is logged: what `main` itself would print is text, which
-/// Lambda takes for INFO.
+/// How the process of a function ends that came to `result`. An error is logged: what `main` itself would
+/// print is text, which Lambda takes for INFO.
 pub fn exit_code(result: Result<(), Error>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,9 @@
 //! The functions' log: lines on standard output, in the format and from the level on that Lambda's advanced logging
 //! controls say. They do for Rust functions what these variables tell them to.
 //!
-//! Lambda filters by a line's `level` only if the line is JSON and has a `timestamp` (RFC 3339). It takes any other line for
-//! INFO, and would drop errors where the application log level is ERROR (Lambda developer guide, "Log-level filtering").
+//! Lambda filters by a line's `level` only if the line is JSON and has a `timestamp` (RFC 3339). It takes any
+//! other line for INFO, and would drop errors where the application log level is ERROR (Lambda developer
+//! guide, "Log-level filtering").
 
 use std::env;
 use std::panic;

@@ -1,5 +1,8 @@
 //! Who asks, and what IAM lets them see.
 
+use aws_sdk_iam::types::User;
+use futures::{StreamExt, TryStreamExt, stream};
+
 use super::ask;
 use crate::aws::Aws;
 use crate::doctor::answer::{Answer, Unanswered};
@@ -8,6 +11,10 @@ use crate::doctor::caller::{Caller, Permission, Tried};
 const WHO: &str = "sts:GetCallerIdentity";
 
 const NOBODY: Answer<Tried> = Ok(Tried::NobodyThere);
+
+/// So many users are looked at for one with a key, and so many of them at once.
+const USERS_MAX: u8 = 100;
+const USERS_AT_ONCE: usize = 8;
 
 impl Aws {
     /// Whose credentials these are.
@@ -43,28 +50,40 @@ impl Iam {
     /// Listing users, and a user's keys and tags, and a key's last use.
     async fn try_on_a_user(&self) -> [Answer<Tried>; 4] {
         let action = Permission::ListUsers.action();
-        let users = ask(action, self.0.list_users().max_items(1).send()).await;
+        let users = ask(action, self.0.list_users().max_items(USERS_MAX.into()).send()).await;
         let users = match users {
             Ok(answer) => answer.users,
             Err(unanswered) => return [Err(unanswered), NOBODY, NOBODY, NOBODY],
         };
         let Some(user) = users.first() else { return [Ok(Tried::Allowed), NOBODY, NOBODY, NOBODY] };
-        let keys = self.0.list_access_keys().user_name(user.user_name());
         let tags = self.0.list_user_tags().user_name(user.user_name());
-        let (keys, tags) = futures::join!(
-            ask(Permission::ListAccessKeys.action(), keys.send()),
-            ask(Permission::ListUserTags.action(), tags.send()),
-        );
-        let key_ids = keys.map(|answer| answer.access_key_metadata);
-        let key_id = key_ids.as_ref().ok().and_then(|keys| keys.iter().find_map(|key| key.access_key_id()));
-        let last_used = match key_id {
-            None => NOBODY,
-            Some(key_id) => {
+        let (key_id, tags) =
+            futures::join!(self.key_of_one_of(&users), ask(Permission::ListUserTags.action(), tags.send()),);
+        let last_used = match &key_id {
+            Err(_) => NOBODY,
+            Ok(None) => Ok(Tried::NoKeyThere { users: users.len() }),
+            Ok(Some(key_id)) => {
                 let call = self.0.get_access_key_last_used().access_key_id(key_id);
                 tried(ask(Permission::GetAccessKeyLastUsed.action(), call.send()).await)
             }
         };
-        [Ok(Tried::Allowed), tried(key_ids), tried(tags), last_used]
+        [Ok(Tried::Allowed), tried(key_id), tried(tags), last_used]
+    }
+
+    /// A key of the first of these users that has one.
+    async fn key_of_one_of(&self, users: &[User]) -> Answer<Option<String>> {
+        let found = stream::iter(users)
+            .map(async |user| {
+                let call = self.0.list_access_keys().user_name(user.user_name());
+                let answer = match ask(Permission::ListAccessKeys.action(), call.send()).await {
+                    // Deleted meanwhile.
+                    Err(Unanswered::Missing) => return Ok(None),
+                    answer => answer?,
+                };
+                Ok(answer.access_key_metadata.into_iter().find_map(|key| key.access_key_id))
+            })
+            .buffered(USERS_AT_ONCE);
+        found.try_filter_map(async |key| Ok(key)).boxed_local().try_next().await
     }
 
     async fn try_aliases(&self) -> Answer<Tried> {

@@ -11,72 +11,71 @@ mod stack;
 mod table;
 
 use std::error::Error;
-use std::fmt::Debug;
 use std::time::Duration;
 
+use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use futures::future::LocalBoxFuture;
+use keynudge_aws::failure::{Cause, cause};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use super::errors::{code_of, from_endpoint};
 use crate::doctor::answer::{Answer, Unanswered};
+use crate::terminal;
 
 /// Nobody waits longer for one answer: what else was found out is worth more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the call came to. Boxed: there are dozens at once, and each of the SDK's futures takes kilobytes.
-fn ask<'a, T, E, R>(
+fn ask<'a, T, E>(
     action: &'static str,
-    call: impl Future<Output = Result<T, SdkError<E, R>>> + 'a,
+    call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + 'a,
 ) -> LocalBoxFuture<'a, Answer<T>>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: Debug + Send + Sync + 'static,
     T: 'a,
 {
     Box::pin(async move { judged(action, timeout(PATIENCE, call).await) })
 }
 
-fn judged<T, E, R>(action: &'static str, answer: Result<Result<T, SdkError<E, R>>, Elapsed>) -> Answer<T>
+fn judged<T, E>(
+    action: &'static str,
+    answer: Result<Result<T, SdkError<E, HttpResponse>>, Elapsed>,
+) -> Answer<T>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: Debug + Send + Sync + 'static,
 {
     match answer {
         Err(_) => Err(no_answer(action)),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(SdkError::ServiceError(refusal))) => {
             let error = refusal.err();
-            Err(refused(action, error.code().unwrap_or("no code"), error.message().unwrap_or_default()))
+            let code = code_of(error, refusal.raw());
+            Err(refused(action, &code, error.message().unwrap_or_default()))
         }
         Ok(Err(error)) => {
-            let why = format!("no answer: {:#}", anyhow::Error::new(error));
+            let why = format!("no answer{}: {}", from_endpoint(action), terminal::cause(&error));
             Err(Unanswered::Failed { action, why })
         }
     }
 }
 
 fn no_answer(action: &'static str) -> Unanswered {
-    Unanswered::Failed { action, why: format!("no answer in {} s", PATIENCE.as_secs()) }
+    Unanswered::Failed {
+        action,
+        why: format!("no answer{} in {} s", from_endpoint(action), PATIENCE.as_secs()),
+    }
 }
 
 /// What a service's error means.
 fn refused(action: &'static str, code: &str, message: &str) -> Unanswered {
-    match code.rsplit('#').next().unwrap_or(code) {
-        code if code.starts_with("AccessDenied") => Unanswered::Denied { action },
-        "AuthorizationError" | "NotAuthorized" | "UnauthorizedOperation" => Unanswered::Denied { action },
-        "ResourceNotFoundException"
-        | "NotFoundException"
-        | "NoSuchEntity"
-        | "QueueDoesNotExist"
-        | "AWS.SimpleQueueService.NonExistentQueue" => Unanswered::Missing,
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
-        | "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch" => Unanswered::NotAccepted { why: format!("{code}: {message}") },
-        _ => Unanswered::Failed { action, why: format!("{code}: {message}") },
+    let why = || format!("{code}: {message}");
+    match cause(code) {
+        Cause::Denied => Unanswered::Denied { action },
+        Cause::Missing => Unanswered::Missing,
+        Cause::Credentials => Unanswered::NotAccepted { why: why() },
+        Cause::Other => Unanswered::Failed { action, why: why() },
     }
 }
 
