@@ -43,8 +43,8 @@ pub(crate) struct RulesArgs {
     #[arg(long, value_name = "ADDRESS")]
     fallback_contact: Option<EmailAddress>,
     /// Domains that may be mailed, separated by commas [default: any; with --from-stack, the stack's]
-    #[arg(long, value_name = "DOMAINS", value_delimiter = ',')]
-    allowed_domains: Vec<Domain>,
+    #[arg(long, value_name = "DOMAINS")]
+    allowed_domains: Vec<AllowedDomains>,
 }
 
 /// Reads one of these values, which completions and errors list.
@@ -86,14 +86,10 @@ impl RulesArgs {
     /// Those given, else the stack's, which are the sender's where it names none. Without either, nobody is passed over: what is
     /// only reported mails nobody.
     fn allowed_domains(&self, parameters: &Parameters) -> Result<AllowedDomains> {
-        if !self.allowed_domains.is_empty() {
-            return Ok(AllowedDomains::new(self.allowed_domains.iter().cloned()));
-        }
-        let named = parameter::<String>(parameters, "AllowedDomains")?;
-        if let Some(named) = named {
-            let domains = named.split(',').map(|domain| domain.trim().parse::<Domain>());
-            let domains = domains.collect::<Result<Vec<_>, _>>();
-            return Ok(AllowedDomains::new(domains.context("the stack's parameter AllowedDomains")?));
+        let given =
+            (!self.allowed_domains.is_empty()).then(|| AllowedDomains::union(self.allowed_domains.clone()));
+        if let Some(domains) = or_parameter(given, parameters, "AllowedDomains")? {
+            return Ok(domains);
         }
         let sender = parameter::<EmailAddress>(parameters, "Sender")?;
         Ok(sender.map_or_else(AllowedDomains::everywhere, |sender| AllowedDomains::new([sender.domain()])))

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use clap::builder::styling::{Style, Styles};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use keynudge_core::ids::steers;
 use terminal_size::Width;
 use tokio::sync::oneshot;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -230,10 +231,10 @@ fn escaped(text: &str, escape: impl Fn(&mut String, char) -> std::fmt::Result) -
 
 /// Control characters, C1 included; line separators; characters that turn the direction of text or have no width.
 fn is_obeyed_or_hidden(c: char) -> bool {
-    c.is_control()
+    steers(c)
         || matches!(c,
-            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{00ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// How long, in the largest unit that fits, rounded down: `45 s`, `3 h`, `12 d`.

@@ -124,6 +124,7 @@ fn users_sum(users: &Users) -> String {
             (users.never_signed_in, "never signed in"),
             (users.outside_path, "outside the path"),
             (users.too_young, "too young"),
+            (users.no_password, "without a console password"),
             (users.no_active_key, "without an active key"),
             (users.no_old_key, "without an old key"),
             (users.unreadable, "unreadable"),

@@ -8,7 +8,7 @@ use keynudge_aws::failure::{Cause, cause, is_throttle};
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccessKeyId, UserName};
 use keynudge_core::keys::{AccessKey, LastUsed};
-use keynudge_core::ports::{CredentialReports, KeyStore, ReportState, UserDirectory, UserPage};
+use keynudge_core::ports::{CredentialReports, KeyStore, RawReport, ReportState, UserDirectory, UserPage};
 use keynudge_core::tags::Tags;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -213,7 +213,7 @@ impl<I: CredentialReports> CredentialReports for Patient<'_, I> {
         self.iam.generate_report().await.map_err(for_good_without_credentials)
     }
 
-    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+    async fn report(&self) -> Result<Option<RawReport>, CallFailed> {
         self.iam.report().await.map_err(for_good_without_credentials)
     }
 }

@@ -10,7 +10,7 @@ use super::report::{Report, StaleOwner, Telling};
 use super::table::found_by;
 use crate::terminal::printable;
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "account_id",
     "account_alias",
     "as_of",
@@ -27,7 +27,11 @@ const COLUMNS: [&str; 16] = [
     "recipient",
     "recipient_found_by",
     "exempt_until",
+    "remark",
 ];
+
+/// What there is to remark about an owner.
+const OF_BEDROCK_API_KEY: &str = "made by Bedrock for an API key: nobody makes it an access key on purpose";
 
 /// A heading, and a row for each key.
 pub(super) fn render(report: &Report) -> Result<String> {
@@ -71,6 +75,7 @@ fn row(report: &Report, owner: &StaleOwner, key: &StaleKey) -> [String; COLUMNS.
         recipient,
         source,
         &exempt_until,
+        if owner.user_name.is_of_bedrock_api_key() { OF_BEDROCK_API_KEY } else { "" },
     ]
     .map(str::to_owned)
 }
@@ -126,6 +131,7 @@ mod tests {
             missed: vec![],
             users: Users::default(),
             ages: AgeCounts::default(),
+            of_bedrock_api_keys: vec![],
             owners: vec![owner],
         }
     }

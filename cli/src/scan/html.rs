@@ -41,6 +41,7 @@ struct Page<'a> {
     alert_after_days: u32,
     contact_tag_option: String,
     incomplete: Option<ShownIncomplete<'a>>,
+    of_bedrock_api_keys: Option<String>,
     figures: Vec<Figure>,
     chart: AgeChart,
     bands: Vec<Band<'a>>,
@@ -138,6 +139,7 @@ impl<'a> Page<'a> {
             account_id: report.account_id.as_str(),
             as_of: report.as_of.format("%-d %B %Y, %H:%M UTC").to_string(),
             alert_after_days: report.alert_after_days,
+            of_bedrock_api_keys: report.about_bedrock_api_keys(),
             // Quoted for a shell: a tag's key may hold blanks.
             contact_tag_option: format!("\"Key={},Value=OWNER@EXAMPLE.COM\"", report.contact_tag),
             incomplete: ShownIncomplete::of(report),
@@ -368,6 +370,7 @@ fn why_skipped(reason: SkipReason) -> &'static str {
         SkipReason::NeverSignedIn => "skipped: never signed in to the console",
         SkipReason::OutsidePath => "skipped: under another path",
         SkipReason::TooYoung => "skipped: too young to have an old key",
+        SkipReason::NoPassword => "skipped: no console password any more, by the credential report",
         SkipReason::NoActiveKey => "skipped: no active key, by the credential report",
         SkipReason::NoOldKey => "skipped: no old key, by the credential report",
         SkipReason::NotTagged => "skipped: no contact tag",

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use keynudge_core::audience::SkipReason;
 use keynudge_core::contact::Recipient;
-use keynudge_core::ids::{AccountName, Line};
+use keynudge_core::ids::{AccountName, Line, UserName};
 use keynudge_core::keys::{LastUsed, StaleKey};
 use serde::Serialize;
 
@@ -33,6 +33,8 @@ struct Document<'a> {
     stale_owners: StaleOwners,
     stale_keys: usize,
     addresses_passed_over: u32,
+    /// Users of Bedrock's API keys who have an active access key.
+    bedrock_api_key_users_with_access_keys: Vec<&'a str>,
     owners: Vec<Owner<'a>>,
 }
 
@@ -70,6 +72,7 @@ struct Owner<'a> {
     recipient: Option<&'a Recipient>,
     exempt_until: Option<NaiveDate>,
     addresses_passed_over: u32,
+    is_bedrock_api_key_user: bool,
     keys: Vec<Key<'a>>,
 }
 
@@ -131,6 +134,11 @@ fn document(report: &Report) -> Document<'_> {
         },
         stale_keys: report.owners.iter().map(|owner| owner.keys.len()).sum(),
         addresses_passed_over: report.passed_over(),
+        bedrock_api_key_users_with_access_keys: report
+            .of_bedrock_api_keys
+            .iter()
+            .map(UserName::as_str)
+            .collect(),
         owners: report.owners.iter().map(owner).collect(),
     }
 }
@@ -152,6 +160,7 @@ fn owner(owner: &StaleOwner) -> Owner<'_> {
         recipient,
         exempt_until,
         addresses_passed_over: owner.passed_over,
+        is_bedrock_api_key_user: owner.user_name.is_of_bedrock_api_key(),
         keys: owner.keys.iter().map(key).collect(),
     }
 }
@@ -188,6 +197,7 @@ fn name_of(reason: SkipReason) -> &'static str {
         SkipReason::NeverSignedIn => "never_signed_in",
         SkipReason::OutsidePath => "outside_path",
         SkipReason::TooYoung => "too_young",
+        SkipReason::NoPassword => "no_password",
         SkipReason::NoActiveKey => "no_active_key",
         SkipReason::NoOldKey => "no_old_key",
         SkipReason::NotTagged => "not_tagged",

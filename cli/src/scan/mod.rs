@@ -23,7 +23,7 @@ use keynudge_aws::iam::Iam;
 use keynudge_core::audience::UserFilter;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountId, AccountName, UserName};
-use keynudge_core::ports::AccountAliases;
+use keynudge_core::ports::{AccountAliases, UnreadableUser};
 
 use self::report::{Missed, Report};
 use self::scanner::{Found, Scanner, Stopped};
@@ -149,6 +149,9 @@ impl Scan {
         for missed in &report.missed {
             remark(&format!("Not checked: {}: {}", missed.user_name.as_str(), missed.reason));
         }
+        if let Some(said) = report.about_bedrock_api_keys() {
+            remark(&format!("Look into {said}."));
+        }
         output.write(&self.format.render(&report)?)?;
         Ok(self.outcome(&report))
     }
@@ -213,14 +216,21 @@ impl Found {
         match &self.stopped {
             Some(Stopped::Interrupted) => Some("interrupted".to_owned()),
             Some(Stopped::Failed(error)) => Some(error.to_string()),
-            None => self.check_failed.as_ref().map(ToString::to_string),
+            None => {
+                self.check_failed.as_ref().map(ToString::to_string).or_else(|| self.has_unreadable_users())
+            }
         }
+    }
+
+    fn has_unreadable_users(&self) -> Option<String> {
+        let users = self.users.unreadable;
+        (users > 0).then(|| format!("{} not readable", counted(users, "user is", "users are")))
     }
 
     /// Says what the report does not, or not loud enough. `users` is how many the account has, where that is known.
     fn remark(&self, users: Option<usize>) {
         if let Some(reason) = self.incomplete() {
-            let missing = self.users.not_checked;
+            let missing = self.users.not_checked + self.users.unreadable;
             let unlisted = users.unwrap_or_default().saturating_sub(self.users.listed);
             let missing = match (self.is_listed_whole, unlisted) {
                 (true, _) => format!("{} missing", counted(missing, "user is", "users are")),
@@ -262,7 +272,13 @@ impl Found {
 /// A user who was missed, and what to do about it.
 fn missed((user_name, error): (UserName, CallFailed)) -> Missed {
     let reason = format!("{:#}", iam_failed(error, &format!("user {}", user_name.as_str())));
-    Missed { user_name, reason }
+    Missed { user_name: user_name.as_str().to_owned(), reason }
+}
+
+/// A user who is not what IAM says its users are.
+fn unreadable(UnreadableUser { name, problem, .. }: UnreadableUser) -> Missed {
+    let reason = format!("{problem}, as IAM's documentation has it; please report that to Keynudge");
+    Missed { user_name: name, reason }
 }
 
 fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
@@ -272,6 +288,8 @@ fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
     owners.sort_by_cached_key(|owner| {
         (Reverse(owner.keys.first().map(|key| key.age_days)), owner.user_name.clone())
     });
+    let mut of_bedrock_api_keys = found.of_bedrock_api_keys;
+    of_bedrock_api_keys.sort();
     Report {
         account_id: prepared.account_id,
         account_name: prepared.account_name,
@@ -281,9 +299,15 @@ fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
         incomplete,
         listed_whole: found.is_listed_whole,
         users_in_account: prepared.users,
-        missed: found.missed.into_iter().map(missed).collect(),
+        missed: found
+            .missed
+            .into_iter()
+            .map(missed)
+            .chain(found.unreadable.into_iter().map(unreadable))
+            .collect(),
         users: found.users,
         ages: found.ages,
+        of_bedrock_api_keys,
         owners,
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) users: Users,
     /// The keys of all users who were checked.
     pub(crate) ages: AgeCounts,
+    /// Users of Bedrock's API keys who have an active access key, by name: nobody makes one on purpose.
+    pub(crate) of_bedrock_api_keys: Vec<UserName>,
     /// Owners of stale keys, those of the oldest first.
     pub(crate) owners: Vec<StaleOwner>,
 }
@@ -42,7 +44,8 @@ pub(crate) const MISSED_MAX: usize = 20;
 /// A user who could not be checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Missed {
-    pub(crate) user_name: UserName,
+    /// What IAM calls them, which may be anything.
+    pub(crate) user_name: String,
     /// Why, and what to do about it.
     pub(crate) reason: String,
 }
@@ -99,6 +102,20 @@ impl Report {
     /// How many addresses were passed over.
     pub(crate) fn passed_over(&self) -> u32 {
         self.owners.iter().map(|owner| owner.passed_over).sum()
+    }
+
+    /// What there is to say about users of Bedrock's API keys who have an access key.
+    pub(crate) fn about_bedrock_api_keys(&self) -> Option<String> {
+        let names: Vec<&str> =
+            self.of_bedrock_api_keys.iter().map(UserName::as_str).take(MISSED_MAX).collect();
+        let more = self.of_bedrock_api_keys.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!names.is_empty()).then(|| {
+            format!(
+                "{}{more}: made by Bedrock for an API key, with an active access key that nobody makes on purpose",
+                names.join(", ")
+            )
+        })
     }
 
     /// Whether there is anybody whose keys are an operator's concern: stale, in the audience, and not exempt.

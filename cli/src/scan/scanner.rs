@@ -10,15 +10,15 @@ use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use keynudge_aws::credential_report::{self, NoReport};
-use keynudge_core::audience::UserFilter;
+use keynudge_core::audience::{SkipReason, UserFilter};
 use keynudge_core::check::{self, OwnerOfStaleKeys, UserKeys, Verdict};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::UserName;
 use keynudge_core::keys::{AccessKey, KeyStatus, StaleKey, age_days};
-use keynudge_core::listing::{ListingRules, PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
+use keynudge_core::listing::{ListingRules, PAGES_MAX, Shown};
 use keynudge_core::messages::User;
-use keynudge_core::ports::{CredentialReports, KeyStore, UserDirectory, UserPage};
+use keynudge_core::ports::{CredentialReports, KeyStore, UnreadableUser, UserDirectory, UserPage};
 use keynudge_pages::ages::{AgeCounts, KeyState};
 
 use super::budget::{Budget, Patient, is_about_credentials};
@@ -54,6 +54,10 @@ pub(super) struct Found {
     pub(super) check_failed: Option<CallFailed>,
     /// Users who could not be checked, the first [`MISSED_MAX`] of them.
     pub(super) missed: Vec<(UserName, CallFailed)>,
+    /// Users of Bedrock's API keys who have an active access key, skipped ones included; in no order.
+    pub(super) of_bedrock_api_keys: Vec<UserName>,
+    /// Users of the list who cannot be read, the first [`MISSED_MAX`] of them.
+    pub(super) unreadable: Vec<UnreadableUser>,
     /// Keys whose last use could not be read, and why, the first of them.
     pub(super) last_use_unreadable: Option<(usize, CallFailed)>,
     /// Stale owners whose exemption tag holds no date.
@@ -91,7 +95,11 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         let stopped = {
             let users = self.users(&iam, &found);
             let checks = users.map(|user| async {
-                let user = user.map_err(|error| (None, error))?;
+                let (user, skipped) = user.map_err(|error| (None, error))?;
+                if skipped.is_some() {
+                    self.look_for_access_keys(&iam, &user, &found).await;
+                    return Ok(());
+                }
                 self.check(&iam, &user, &found).await.map_err(|error| (Some(user.name), error))
             });
             let mut checks = Box::pin(checks.buffer_unordered(self.concurrency));
@@ -125,28 +133,31 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         Ok(found)
     }
 
-    /// The users who are worth a call, page by page. Everybody else is only counted.
+    /// The users who are worth a call, page by page; with the reason, if they are skipped all the same. Everybody else is only
+    /// counted.
     fn users<'a>(
         &'a self,
         iam: &'a Patient<'a, I>,
         found: &'a RefCell<Found>,
-    ) -> impl Stream<Item = Result<User, CallFailed>> + 'a {
+    ) -> impl Stream<Item = Result<(User, Option<SkipReason>), CallFailed>> + 'a {
         struct Pages {
             next: Option<String>,
             read: usize,
             report: Option<CredentialReport>,
+            shown: Shown,
         }
-        let first = Pages { next: None, read: 0, report: None };
+        let first = Pages { next: None, read: 0, report: None, shown: Shown::default() };
         let pages = stream::try_unfold(Some(first), async move |pages| {
             let Some(mut pages) = pages else { return Ok(None) };
-            let page = iam.users_page(pages.next.as_deref()).await?;
-            if pages.read == 0 && (page.next.is_some() || page.users.len() > USERS_WITHOUT_A_REPORT_MAX) {
+            let mut page = iam.users_page(pages.next.as_deref()).await?;
+            if pages.read == 0 && self.listing_rules().ask_for_a_report(&page, self.as_of) {
                 pages.report = self.credential_report(iam, found).await?;
             }
             pages.read += 1;
             if page.next.is_some() && pages.read == PAGES_MAX {
                 return Err(endless_list());
             }
+            pages.shown.remove_from(&mut page);
             let next = page.next.clone();
             let users = self.sift(page, pages.report.as_ref(), &mut found.borrow_mut());
             let pages = next.map(|next| Pages { next: Some(next), ..pages });
@@ -157,21 +168,35 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
     }
 
     /// Those of a page who are worth a call; the others are counted.
-    fn sift(&self, page: UserPage, report: Option<&CredentialReport>, found: &mut Found) -> Vec<User> {
-        let Rules { audience, path_prefix, staleness, .. } = self.rules.clone();
-        let rules = ListingRules { audience, path_prefix, staleness };
+    fn sift(
+        &self,
+        page: UserPage,
+        report: Option<&CredentialReport>,
+        found: &mut Found,
+    ) -> Vec<(User, Option<SkipReason>)> {
+        let rules = self.listing_rules();
         let users = &mut found.users;
-        users.listed += page.users.len() + page.unreadable;
-        users.unreadable += page.unreadable;
+        users.listed += page.users.len() + page.unreadable.len();
+        users.unreadable += page.unreadable.len();
+        let named = MISSED_MAX.saturating_sub(found.unreadable.len());
+        found.unreadable.extend(page.unreadable.into_iter().take(named));
         let mut worth_a_call = Vec::new();
         for listed in page.users {
-            match rules.skips(&listed, self.as_of, report) {
-                Some(reason) => *users.skipped.entry(reason).or_default() += 1,
-                None => worth_a_call.push(listed.user),
+            let skipped = rules.skips(&listed, self.as_of, report);
+            if let Some(reason) = skipped {
+                *users.skipped.entry(reason).or_default() += 1;
+            }
+            if skipped.is_none() || listed.user.name.is_of_bedrock_api_key() {
+                worth_a_call.push((listed.user, skipped));
             }
         }
         self.progress.set_position(users.done() as u64);
         worth_a_call
+    }
+
+    fn listing_rules(&self) -> ListingRules {
+        let Rules { audience, path_prefix, staleness, .. } = self.rules.clone();
+        ListingRules { audience, path_prefix, staleness }
     }
 
     /// The account's credential report, where it is wanted and can be had. Without, all users are checked.
@@ -198,6 +223,13 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         }
     }
 
+    /// Looks at a skipped user of a Bedrock API key. What cannot be read is not pointed out, and nothing is missing without it.
+    async fn look_for_access_keys(&self, iam: &Patient<'_, I>, user: &User, found: &RefCell<Found>) {
+        if let Ok(Some(keys)) = iam.access_keys(&user.name).await {
+            point_out(user, &keys, &mut found.borrow_mut());
+        }
+    }
+
     /// Looks at one user, as the worker does. Counts them only once all is known.
     async fn check(
         &self,
@@ -213,6 +245,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         };
         if stale.is_empty() {
             self.count(&all, found);
+            point_out(user, &all, &mut found.borrow_mut());
             return Ok(());
         }
         let owner = check::owner_of(iam, &user.name, *audience, contact, self.as_of).await?;
@@ -224,6 +257,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         // Also of those who would not be told: whoever reads the report wants to know which keys are in use.
         let unreadable = owner.fill_in(iam, &mut keys).await;
         self.count(&all, found);
+        point_out(user, &all, &mut found.borrow_mut());
         keep(user, &owner, keys, unreadable, &mut found.borrow_mut());
         Ok(())
     }
@@ -243,6 +277,13 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
             found.ages.add(age_days(key.created_at, self.as_of), state);
         }
         self.progress.set_position(found.users.done() as u64);
+    }
+}
+
+/// Notes a user of a Bedrock API key who has an active access key, too.
+fn point_out(user: &User, keys: &[AccessKey], found: &mut Found) {
+    if user.name.is_of_bedrock_api_key() && keys.iter().any(|key| key.status == KeyStatus::Active) {
+        found.of_bedrock_api_keys.push(user.name.clone());
     }
 }
 
@@ -349,7 +390,13 @@ mod tests {
         iam.failing = BTreeMap::from(broken);
         // The calls of the others come between its own.
         let others = iam.pages[0].clone().unwrap();
-        iam.pages.extend((0..100).map(|_| Ok(others[10..].to_vec())));
+        iam.pages.extend((0..100).map(|page| {
+            let mut others = others[10..].to_vec();
+            for (number, other) in others.iter_mut().enumerate() {
+                other.user.id = format!("AIDA{page:08}{number:08}").parse().unwrap();
+            }
+            Ok(others)
+        }));
         let found = scan(&iam).await.unwrap();
         assert_eq!((found.users.listed, found.users.not_checked, found.owners.len()), (9_100, 2, 0));
         assert!(found.check_failed.is_some() && found.stopped.is_none() && found.is_listed_whole);
@@ -441,6 +488,15 @@ mod tests {
         let interrupt = Interrupt::never();
         let found = scan_with(&iam, UserFilter::CredentialReport, &interrupt).await.unwrap();
         assert_eq!((found.users.checked, found.no_report.is_some()), (100, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_on_two_pages_is_one_owner() {
+        let mut iam = iam(2);
+        let Ok(first) = iam.pages[0].clone() else { unreachable!() };
+        iam.pages[1].as_mut().unwrap().push(first[0].clone());
+        let found = scan(&iam).await.unwrap();
+        assert_eq!((found.users.listed, found.users.checked, found.owners.len()), (200, 200, 2));
     }
 
     #[tokio::test(start_paused = true)]

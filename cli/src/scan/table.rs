@@ -32,6 +32,9 @@ pub(super) fn render(report: &Report) -> String {
         let passed_over = counted(report.passed_over() as usize, "address", "addresses");
         line("Passed over", &format!("{passed_over}: no address at all, or not in an allowed domain"));
     }
+    if let Some(said) = report.about_bedrock_api_keys() {
+        line("Look into", &said);
+    }
     if let Some(reason) = &report.incomplete {
         line("Incomplete", reason);
     }
@@ -81,6 +84,7 @@ fn words(reason: SkipReason) -> &'static str {
         SkipReason::NeverSignedIn => "never signed in",
         SkipReason::OutsidePath => "outside the path",
         SkipReason::TooYoung => "too young",
+        SkipReason::NoPassword => "without a console password",
         SkipReason::NoActiveKey => "without an active key",
         SkipReason::NoOldKey => "without an old key",
         SkipReason::NotTagged => "without the contact tag",
@@ -157,6 +161,7 @@ mod tests {
             missed: vec![],
             users: Users { listed: 1_200, checked: 1_190, not_checked: 10, ..Users::default() },
             ages: AgeCounts::default(),
+            of_bedrock_api_keys: vec![],
             owners: vec![],
         };
         assert_eq!(users(&report), "1,200 of 5,000 listed: 1,190 checked, 10 not checked");

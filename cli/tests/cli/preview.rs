@@ -267,6 +267,7 @@ fn jane(tags: &[(&str, &str)]) -> User {
         id: "AIDACKCEVSQ6C2EXAMPLE".to_owned(),
         created_at: day("2025-01-01"),
         password_last_used: Some(day("2026-01-01")),
+        password_deleted: false,
         tags: tags
             .iter()
             .map(|(key, value)| Tag { key: (*key).to_owned(), value: (*value).to_owned() })
@@ -288,7 +289,7 @@ const CONTACT: (&str, &str) = ("keynudge:contact", "jane@example.com");
 
 #[tokio::test]
 async fn the_mail_about_a_real_user_says_what_iam_says() {
-    let tags = [CONTACT, ("AKIAIOSFODNN7EXAMPLE", "my \u{202e}laptop")];
+    let tags = [CONTACT, ("AKIAIOSFODNN7EXAMPLE", "my laptop")];
     let world = World::new(vec![jane(&tags)]).await;
     world.iam.set_account(
         world.aws.account(),
@@ -305,7 +306,7 @@ async fn the_mail_about_a_real_user_says_what_iam_says() {
         ),
         "    Created:      1 November 2025, 120 days ago\n",
         "    Last used:    1 February 2026, s3 in eu-west-1\n",
-        "    Description:  my \\u{202e}laptop\n",
+        "    Description:  my laptop\n",
         "a tag of the IAM user\njane names your address.\n",
     ] {
         assert!(shown.contains(words), "{words}: {shown}");

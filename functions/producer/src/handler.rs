@@ -11,10 +11,10 @@ use keynudge_aws::credential_report::{self, NoReport};
 use keynudge_core::audience::{SkipReason, UserFilter};
 use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::CallFailed;
-use keynudge_core::ids::{AccountName, RunId};
+use keynudge_core::ids::{AccountName, RunId, UserId};
 use keynudge_core::instant;
-use keynudge_core::listing::{PAGES_MAX, USERS_WITHOUT_A_REPORT_MAX};
-use keynudge_core::messages::{CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
+use keynudge_core::listing::{PAGES_MAX, Shown};
+use keynudge_core::messages::{self, CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
 use keynudge_core::ports::{
     AccountAliases, CredentialReports, DeadLetters, IamByAccount, ListedUser, Organization, Outbox,
     Redelivery, RoleUse, RunRecords, UserDirectory,
@@ -77,13 +77,13 @@ pub(crate) struct Schedule {
 }
 
 impl TryFrom<Value> for Trigger {
-    type Error = serde_json::Error;
+    type Error = Error;
 
-    fn try_from(event: Value) -> Result<Self, serde_json::Error> {
+    fn try_from(event: Value) -> Result<Self, Error> {
         if event.get("Records").is_some() {
-            serde_json::from_value(event).map(Self::Records)
+            Ok(Self::Records(serde_json::from_value(event)?))
         } else {
-            serde_json::from_value(event).map(Self::Schedule)
+            Ok(Self::Schedule(messages::parse(&event.to_string())?))
         }
     }
 }
@@ -199,19 +199,26 @@ where
         let mut report = None;
         let mut account_name = None;
         let mut marker = None;
+        let mut shown = Shown::default();
         for _ in 0..PAGES_MAX {
             if deadline.leaves_less_than(TIME_FOR_A_PAGE) {
                 return Err(records::out_of_time().into());
             }
-            let page = iam.users_page(marker.as_deref()).await?;
+            let mut page = iam.users_page(marker.as_deref()).await?;
             if marker.is_none() {
                 account_name = name(&iam, scan).await;
-                if page.next.is_some() || page.users.len() > USERS_WITHOUT_A_REPORT_MAX {
+                if self.rules.listing.ask_for_a_report(&page, as_of) {
                     report = self.credential_report(&iam, scan, counts, deadline).await?;
                 }
             }
-            counts.add(Metric::UsersListed, page.users.len() + page.unreadable);
-            counts.add(Metric::UsersUnreadable, page.unreadable);
+            shown.remove_from(&mut page);
+            counts.add(Metric::UsersListed, page.users.len() + page.unreadable.len());
+            counts.add(Metric::UsersUnreadable, page.unreadable.len());
+            for user in &page.unreadable {
+                let user_id = user.id.as_ref().map(UserId::as_str);
+                let account_id = scan.account_id.as_str();
+                tracing::warn!(account_id, user_id, problem = user.problem, "a user cannot be checked");
+            }
             let enqueued =
                 |listed: &ListedUser| match self.rules.listing.skips(listed, as_of, report.as_ref()) {
                     Some(reason) => {
@@ -322,7 +329,7 @@ mod tests {
     use keynudge_core::audience::{Audience, PathPrefix};
     use keynudge_core::failure::FailureClass;
     use keynudge_core::keys::StalenessPolicy;
-    use keynudge_core::listing::ListingRules;
+    use keynudge_core::listing::{ListingRules, USERS_WITHOUT_A_REPORT_MAX};
     use keynudge_core::ports::ReportState;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
@@ -548,7 +555,8 @@ mod tests {
         let ahead = (now() + TimeDelta::days(30)).to_rfc3339();
         for (event, error) in [
             (json!({}), "missing field `mode`"),
-            (json!({"as_of": NOW, "mode": "alive"}), "unknown variant `alive`, expected `live` or `dry_run`"),
+            (json!({"as_of": NOW, "mode": "alive"}), "mode is not live or dry_run"),
+            (json!({"as_of": 5, "mode": "live"}), "as_of is not a string"),
             (json!({"as_of": "soon", "mode": "live"}), "as_of is invalid"),
             (json!({"as_of": "+12026-03-01T06:00:00Z", "mode": "dry_run"}), "as_of is invalid"),
             (json!({"as_of": "1969-12-31T23:59:59Z", "mode": "dry_run"}), "as_of is invalid"),
@@ -578,6 +586,17 @@ mod tests {
         assert_eq!(checks.len(), 1_234);
         assert!(checks.iter().zip(listed(0..1_234)).all(|(check, listed)| check.user == listed.user));
         assert!(checks.iter().all(|check| check.run == run() && check.account_id.as_str() == ACCOUNT));
+    }
+
+    #[tokio::test]
+    async fn a_user_on_two_pages_is_one_user() {
+        let mut renamed = listed(3..4);
+        renamed[0].user.name = "renamed".parse().unwrap();
+        let pages = vec![Ok(listed(0..5)), Ok([listed(4..7), renamed].concat()), Ok(listed(0..1))];
+        let producer = producer(pages);
+        let counts = counted(&producer).await;
+        assert_eq!(names(&producer.users.take()), (0..7).map(|n| format!("user-{n}")).collect::<Vec<_>>());
+        assert_eq!((counts["UsersListed"], counts["UsersEnqueued"]), (7, 7));
     }
 
     #[tokio::test]
@@ -680,8 +699,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_has_no_password_any_more_is_skipped_and_counted_however_few_they_are() {
+        let mut producer = with_report();
+        let report = &mut producer.iam.own().report;
+        let text = String::from_utf8(std::mem::take(&mut report.content)).unwrap();
+        let mut lines = text.lines().map(|line| format!("{line},false")).collect::<Vec<_>>();
+        lines[0] = lines[0].replace(",false", ",password_enabled");
+        report.content = lines.join("\n").into();
+        report.generated_at = Some(now());
+        let mut users = listed(0..5);
+        users[3].user.password_last_used = Some(now() + TimeDelta::minutes(1));
+        producer.iam.own().pages = vec![Ok(users)];
+        let counts = counted(&producer).await;
+        assert_eq!((counts["UsersListed"], counts["UsersSkippedNoPassword"]), (5, 4));
+        assert_eq!(counts["UsersSkippedNoOldKey"], 1, "signed in since");
+        assert_eq!(producer.source.run_records.get(&run(), "UsersSkippedNoPassword"), 4);
+
+        producer.rules.listing.audience = Audience::All;
+        producer.iam.own().calls.take();
+        assert_eq!(counted(&producer).await["UsersEnqueued"], 5);
+        assert!(!producer.iam.own().calls.take().contains(&"generate report".to_owned()));
+    }
+
+    #[tokio::test]
     async fn a_few_users_are_asked_about_without_a_report() {
         let mut producer = with_report();
+        producer.rules.listing.audience = Audience::All;
         for (users, asked) in [(USERS_WITHOUT_A_REPORT_MAX, 0), (USERS_WITHOUT_A_REPORT_MAX + 1, 1)] {
             producer.iam.own().pages = vec![Ok(listed(0..users.try_into().unwrap()))];
             producer.iam.own().calls.take();

@@ -332,6 +332,7 @@ pub(crate) mod tests {
     use keynudge_core::ids::ClaimId;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
     use keynudge_core::ledger::{Entry, MailboxHash, NotReachedReason, Sent, SesEvent};
+    use keynudge_core::messages::Message as _;
     use keynudge_core::ports::Book;
     use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
@@ -456,6 +457,21 @@ pub(crate) mod tests {
         assert_eq!((second.id, second.age_days), (stale_key("LATER").id, 100));
         assert_eq!((second.last_used, second.description), (None, None));
         assert_eq!((metrics.get(Metric::StaleOwners), metrics.get(Metric::LastUsedUnreadable)), (1, 1));
+    }
+
+    /// IAM's quota is two, and there are accounts that have more.
+    #[tokio::test(start_paused = true)]
+    async fn the_owner_of_three_stale_keys_is_told_of_all_of_them() {
+        let keys = [("A", 120), ("B", 110), ("C", 100)].map(|(id, age_days)| key(id, STALE, age_days));
+        let worker = worker(&[("jane", keys.to_vec())]);
+        handle(&worker, &["jane"], &Metrics::default()).await;
+        let [finding] = worker.findings.take().try_into().unwrap();
+        let body = serde_json::to_string(&finding).unwrap();
+        let read = StaleKeys::read(&body, AsOfRule::NotAhead.limit(worker.source.clock)).unwrap();
+        assert_eq!(
+            read.keys.iter().map(|key| &key.id).collect::<Vec<_>>(),
+            keys.each_ref().map(|key| &key.id)
+        );
     }
 
     /// A worker of one user with one stale key, who was told of it so many days ago.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keynudge_core::credential_report::{CredentialReport, InvalidReport};
 use keynudge_core::failure::{CallFailed, FailureClass};
-use keynudge_core::ports::{CredentialReports, ReportState};
+use keynudge_core::ports::{CredentialReports, RawReport, ReportState};
 use tokio::time::{sleep, timeout};
 
 /// How long until the report is asked for again, twice as long each time: some 15 times at most, of calls that the whole
@@ -36,7 +36,7 @@ pub async fn fetch(iam: &impl CredentialReports, patience: Duration) -> Result<C
 }
 
 /// Asks until IAM has the report, and reads it. What keeps it from that is in `so_far`.
-async fn wait_for(iam: &impl CredentialReports, so_far: &mut NoReport) -> Result<Vec<u8>, CallFailed> {
+async fn wait_for(iam: &impl CredentialReports, so_far: &mut NoReport) -> Result<RawReport, CallFailed> {
     let mut pause = FIRST_PAUSE;
     loop {
         match ask_for(iam).await {
@@ -51,7 +51,7 @@ async fn wait_for(iam: &impl CredentialReports, so_far: &mut NoReport) -> Result
 }
 
 /// The report, if IAM has it. One that expires between the two calls is made anew by the next request.
-async fn ask_for(iam: &impl CredentialReports) -> Result<Option<Vec<u8>>, CallFailed> {
+async fn ask_for(iam: &impl CredentialReports) -> Result<Option<RawReport>, CallFailed> {
     match iam.generate_report().await? {
         ReportState::Complete => iam.report().await,
         ReportState::InProgress => Ok(None),

@@ -291,7 +291,7 @@ pub(crate) fn not_built(call: &'static str, error: impl Into<Box<dyn Error + Sen
 pub(crate) enum Unusable {
     #[error("{0} is missing")]
     Missing(&'static str),
-    #[error("a value is not what the service says it is")]
+    #[error(transparent)]
     Invalid(#[from] InvalidId),
     #[error("a date is out of range")]
     Date,

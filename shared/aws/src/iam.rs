@@ -12,7 +12,8 @@ use keynudge_core::ids::{AccessKeyId, AccountName, Line, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed};
 use keynudge_core::messages::User;
 use keynudge_core::ports::{
-    AccountAliases, CredentialReports, KeyStore, ListedUser, ReportState, UserDirectory, UserPage,
+    AccountAliases, CredentialReports, KeyStore, ListedUser, RawReport, ReportState, UnreadableUser,
+    UserDirectory, UserPage,
 };
 use keynudge_core::tags::Tags;
 
@@ -77,14 +78,15 @@ impl UserDirectory for Iam {
             .send()
             .await
             .map_err(|error| call_failed(CALL, error))?;
-        let listed = page.users.len();
-        let users: Vec<ListedUser> =
-            page.users.into_iter().filter_map(|user| listed_user(user).ok()).collect();
-        Ok(UserPage {
-            unreadable: listed - users.len(),
-            users,
-            next: next_marker(CALL, page.is_truncated, page.marker)?,
-        })
+        let (mut users, mut unreadable) = (Vec::with_capacity(page.users.len()), Vec::new());
+        for user in page.users {
+            let (name, id) = (user.user_name.clone(), user.user_id.parse().ok());
+            match listed_user(user) {
+                Ok(user) => users.push(user),
+                Err(error) => unreadable.push(UnreadableUser { name, id, problem: error.to_string() }),
+            }
+        }
+        Ok(UserPage { users, unreadable, next: next_marker(CALL, page.is_truncated, page.marker)? })
     }
 }
 
@@ -157,12 +159,13 @@ impl CredentialReports for Iam {
         })
     }
 
-    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+    async fn report(&self) -> Result<Option<RawReport>, CallFailed> {
         const CALL: &str = "iam:GetCredentialReport";
         match self.client.get_credential_report().send().await {
             Ok(answer) => {
                 let content = answer.content.ok_or_else(|| unusable(CALL, Unusable::Missing("Content")))?;
-                Ok(Some(content.into_inner()))
+                let generated_at = answer.generated_time.and_then(|at| instant(&at).ok());
+                Ok(Some(RawReport { content: content.into_inner(), generated_at }))
             }
             Err(error) if error.as_service_error().is_some_and(has_no_report) => Ok(None),
             Err(error) => Err(call_failed(CALL, error)),
@@ -270,6 +273,7 @@ mod tests {
     use super::*;
     use aws_smithy_http_client::test_util::{NeverClient, StaticReplayClient};
     use keynudge_core::failure::FailureClass;
+    use keynudge_core::ids::UserId;
 
     use crate::replay::{answers, config, requests};
 
@@ -320,6 +324,10 @@ mod tests {
 
     async fn iam(client: &StaticReplayClient) -> Iam {
         Iam::new(&config(client.clone()).await)
+    }
+
+    fn jane_id() -> UserId {
+        "AIDAAAAAAAAAAAAAAAAA".parse().unwrap()
     }
 
     fn jane() -> UserName {
@@ -388,7 +396,18 @@ mod tests {
         let client = answers([page("ListUsers", &users(&["jane", "not a name", "joe"]), None)]);
         let page = iam(&client).await.users_page(None).await.unwrap();
         let names: Vec<_> = page.users.iter().map(|listed| listed.user.name.as_str()).collect();
-        assert_eq!((names, page.unreadable), (vec!["jane", "joe"], 1));
+        assert_eq!(names, ["jane", "joe"]);
+        let [unreadable] = page.unreadable.try_into().unwrap();
+        assert_eq!((unreadable.name.as_str(), unreadable.id), ("not a name", Some(jane_id())));
+        assert_eq!(unreadable.problem, "not an IAM user name (1 to 64 letters, digits or _+=,.@-)");
+    }
+
+    /// `CreateUser` takes it (IAM API, `Path`).
+    #[tokio::test]
+    async fn a_user_whose_path_holds_a_control_character_is_a_user() {
+        let users = users(&["jane"]).replace("/people/", "/peo\u{7f}ple/");
+        let page = iam(&answers([page("ListUsers", &users, None)])).await.users_page(None).await.unwrap();
+        assert_eq!((page.users.len(), page.unreadable), (1, vec![]));
     }
 
     #[tokio::test]
@@ -561,7 +580,11 @@ mod tests {
             about_report("GetCredentialReport", "<Content>&amp;&amp;&amp;</Content>"),
         ]);
         let iam = iam(&client).await;
-        assert_eq!(iam.report().await.unwrap().unwrap(), "user,arn\njé,arn:aws".as_bytes());
+        let report = RawReport {
+            content: "user,arn\njé,arn:aws".into(),
+            generated_at: Some(at("2026-03-01T05:00:00Z")),
+        };
+        assert_eq!(iam.report().await.unwrap().unwrap(), report);
         assert_eq!(iam.report().await.unwrap_err().code, "unusable answer");
         assert_eq!(iam.report().await.unwrap_err().class, FailureClass::Retry, "not in base64");
         assert!(requests(&client)[0].1.contains("Action=GetCredentialReport"));

@@ -179,6 +179,11 @@ mod tests {
     }
 
     #[test]
+    fn blanks_around_the_word_for_an_organization_are_forgiven() {
+        assert_eq!(" organization ".parse(), Ok(Accounts::Organization));
+    }
+
+    #[test]
     fn of_an_organization_any_account_may_be_meant_but_those_excluded() {
         let scope = scope("organization", &["r-ab12", "ou-ab12-11111111"], &[OTHER]).unwrap();
         assert!(scope.contains(&id(OWN)) && scope.contains(&id("111111111111")));

@@ -9,7 +9,8 @@ use crate::tags::Tags;
 /// Whose keys are looked at, beside the path prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Users who have signed in to the console: people, who can be told.
+    /// Users who have signed in to the console: people, who can be told. IAM keeps the date of the last sign-in when a password
+    /// is deleted; who has one today is known by the credential report alone.
     SignedInUsers,
     /// Every user.
     All,
@@ -50,6 +51,8 @@ pub enum SkipReason {
     OutsidePath,
     /// The user is younger than a stale key, and so is every key of theirs.
     TooYoung,
+    /// The audience is those who signed in, and the account's credential report shows no console password any more.
+    NoPassword,
     /// The account's credential report shows no active key.
     NoActiveKey,
     /// The account's credential report shows active keys, and that they are too young.
@@ -60,8 +63,14 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// For which users are not enqueued. For the others, they are checked first.
-    pub const NOT_ENQUEUED: [Self; 5] =
-        [Self::NeverSignedIn, Self::OutsidePath, Self::TooYoung, Self::NoActiveKey, Self::NoOldKey];
+    pub const NOT_ENQUEUED: [Self; 6] = [
+        Self::NeverSignedIn,
+        Self::OutsidePath,
+        Self::TooYoung,
+        Self::NoPassword,
+        Self::NoActiveKey,
+        Self::NoOldKey,
+    ];
 }
 
 /// By what users are left out, beside what the list of users shows.

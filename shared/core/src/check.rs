@@ -165,6 +165,9 @@ mod tests {
     fn whoever_is_not_in_the_audience_is_not_exempt_either() {
         let exempt = (EXEMPT_UNTIL_TAG, "2026-12-31");
         assert_eq!(judged(Audience::Tagged, &[exempt]).verdict(), Verdict::NotTagged);
+        // A slip in the tag of somebody who is not told either way concerns nobody.
+        let slip = judged(Audience::Tagged, &[(EXEMPT_UNTIL_TAG, "soon")]);
+        assert_eq!((slip.verdict(), slip.exemption_is_invalid), (Verdict::NotTagged, false));
         let tagged = judged(Audience::Tagged, &[exempt, (CONTACT_TAG, "jane@evil.test")]);
         assert!(matches!(tagged.verdict(), Verdict::ExemptUntil(_)));
         assert_eq!(

@@ -1,11 +1,14 @@
 //! Which address an owner is reached at.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
+use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Domain, EmailAddress, UserName};
+use crate::ids::{Domain, EmailAddress, InvalidId, UserName};
 use crate::tags::Tags;
+use crate::wire::Text;
 
 /// Where the owner's address is looked for. The first source that yields an allowed address wins.
 #[derive(Debug, Clone)]
@@ -36,7 +39,7 @@ pub struct Recipient {
 }
 
 /// A source of addresses, in the order in which they are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContactSource {
     /// The contact tag.
@@ -47,6 +50,19 @@ pub enum ContactSource {
     DefaultDomain,
     /// The fallback contact.
     Fallback,
+}
+
+impl<'de> Deserialize<'de> for ContactSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| match text {
+            "tag" => Some(Self::Tag),
+            "user_name" => Some(Self::UserName),
+            "default_domain" => Some(Self::DefaultDomain),
+            "fallback" => Some(Self::Fallback),
+            _ => None,
+        };
+        deserializer.deserialize_str(Text { wanted: "tag, user_name, default_domain or fallback", read })
+    }
 }
 
 /// What looking for an owner's address came to.
@@ -71,6 +87,13 @@ impl AllowedDomains {
         Self(None)
     }
 
+    /// Allows what any of `lists` does.
+    #[must_use]
+    pub fn union(lists: impl IntoIterator<Item = Self>) -> Self {
+        let lists: Option<Vec<_>> = lists.into_iter().map(|list| list.0).collect();
+        Self(lists.map(|lists| lists.into_iter().flatten().collect()))
+    }
+
     /// Whether mail may go to `address`.
     #[must_use]
     pub fn allow(&self, address: &EmailAddress) -> bool {
@@ -81,6 +104,20 @@ impl AllowedDomains {
     #[must_use]
     pub fn contain(&self, domain: &Domain) -> bool {
         self.0.as_ref().is_none_or(|domains| domains.contains(domain))
+    }
+}
+
+impl FromStr for AllowedDomains {
+    type Err = InvalidId;
+
+    /// At least one domain; several are separated by commas. Blanks around them are forgiven.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let mut domains: Vec<&str> =
+            text.split(',').map(str::trim).filter(|domain| !domain.is_empty()).collect();
+        if domains.is_empty() {
+            domains.push(text);
+        }
+        domains.into_iter().map(str::parse).collect::<Result<_, _>>().map(|domains| Self(Some(domains)))
     }
 }
 
@@ -104,10 +141,10 @@ impl ContactRules {
     fn candidates(&self, user: &UserName, tags: &Tags) -> Vec<(ContactSource, Option<EmailAddress>)> {
         let tag = tags.get(&self.tag).map(|value| (ContactSource::Tag, value.trim().parse().ok()));
         let name: Option<EmailAddress> = user.as_str().parse().ok();
+        // No address if the name is one already.
         let at_domain = self
             .default_domain
             .as_ref()
-            .filter(|_| name.is_none())
             .and_then(|domain| format!("{}@{domain}", user.as_str()).parse().ok());
         [
             tag,
@@ -181,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn allowed_domains_are_written_as_people_write_lists() {
+        for list in ["example.com,example.org", " Example.COM , example.org ", "example.com,,example.org,"] {
+            let allowed: AllowedDomains = list.parse().unwrap();
+            let allowed =
+                ["example.com", "example.org", "example.net"].map(|d| allowed.contain(&d.parse().unwrap()));
+            assert_eq!(allowed, [true, true, false], "{list}");
+        }
+        for bad in ["", " , ", "example.com example.org", "example.com;example.org", "example.com,*"] {
+            assert!(bad.parse::<AllowedDomains>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn subdomains_and_lookalikes_are_foreign() {
         for address in ["a@mail.example.com", "a@notexample.com", "a@example.com.evil.test"] {
             assert_eq!(find(&rules(None, None), "jane", Some(address)), (None, 1), "{address}");
@@ -197,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_tag_without_an_address_is_passed_over_and_counted() {
-        for tag in ["", "jane", "a@example.com, b@example.com", "Jane <jane@example.com>"] {
+        for tag in ["", "jane", "a@example.com, b@example.com", "Jane <jane@example.com>", "a@example.com/x"]
+        {
             assert_eq!(find(&rules(None, None), "jane", Some(tag)), (None, 1), "{tag}");
         }
     }

@@ -60,6 +60,8 @@ metrics! {
     UsersSkippedOutsidePath,
     /// Users skipped because they are younger than a stale key.
     UsersSkippedTooYoung,
+    /// Users skipped because the credential report shows that they have no console password any more.
+    UsersSkippedNoPassword,
     /// Users skipped because the credential report shows no active key of theirs.
     UsersSkippedNoActiveKey,
     /// Users skipped because the credential report shows that their active keys are too young.
@@ -154,6 +156,7 @@ impl From<SkipReason> for Metric {
             SkipReason::NeverSignedIn => Self::UsersSkippedNeverSignedIn,
             SkipReason::OutsidePath => Self::UsersSkippedOutsidePath,
             SkipReason::TooYoung => Self::UsersSkippedTooYoung,
+            SkipReason::NoPassword => Self::UsersSkippedNoPassword,
             SkipReason::NoActiveKey => Self::UsersSkippedNoActiveKey,
             SkipReason::NoOldKey => Self::UsersSkippedNoOldKey,
             SkipReason::NotTagged => Self::UsersSkippedNotTagged,

@@ -12,10 +12,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use csv::{ByteRecord, ReaderBuilder};
 use fnv::FnvHasher;
 
-use crate::audience::SkipReason;
+use crate::audience::{Audience, SkipReason};
 use crate::ids::{UserArn, UserId};
 use crate::keys::StalenessPolicy;
 use crate::messages::User;
+use crate::ports::RawReport;
 
 /// How often users are checked whose active keys the report shows as new.
 ///
@@ -25,7 +26,7 @@ use crate::messages::User;
 /// of a check per user and day. A prime, so that runs every few days come to everybody's day, too.
 pub const CHECKED_ANYWAY_EVERY_DAYS: u32 = 31;
 
-/// The columns that are read. There are others, of passwords, certificates and last uses.
+/// The columns that are read. There are others, of certificates and last uses.
 const USER: &str = "user";
 const ARN: &str = "arn";
 const USER_CREATED_AT: &str = "user_creation_time";
@@ -33,6 +34,9 @@ const KEYS: [(&str, &str); 2] = [
     ("access_key_1_active", "access_key_1_last_rotated"),
     ("access_key_2_active", "access_key_2_last_rotated"),
 ];
+
+/// Whether a user has a console password. What a report without the column says of keys is worth as much.
+const PASSWORD: &str = "password_enabled";
 
 /// A column that only reports have in which somebody has more than two keys (or certificates), and what it says of the others.
 const MORE_KEYS: &str = "additional_credentials_info";
@@ -43,6 +47,7 @@ const NOTHING: [&[u8]; 2] = [b"", b"N/A"];
 pub struct CredentialReport {
     /// A user whose row is not understood, or who has several, is there without one.
     rows: HashMap<UserArn, Option<Row>>,
+    generated_at: Option<DateTime<Utc>>,
 }
 
 /// What a row says of a user.
@@ -51,6 +56,8 @@ struct Row {
     user_created_at: DateTime<Utc>,
     /// When the active key that was left alone for longest was last changed; `None` without an active key.
     oldest_active_key: Option<DateTime<Utc>>,
+    /// `None` where that is not understood.
+    has_password: Option<bool>,
 }
 
 /// Why a report cannot be used at all.
@@ -68,9 +75,10 @@ pub enum InvalidReport {
 }
 
 impl CredentialReport {
-    /// Reads a report as IAM writes it: CSV with a heading.
-    pub fn read(report: &[u8]) -> Result<Self, InvalidReport> {
-        let report = str::from_utf8(report).map_err(|_| InvalidReport::NotUtf8)?;
+    /// Reads a report as IAM writes it.
+    pub fn read(report: &RawReport) -> Result<Self, InvalidReport> {
+        let generated_at = report.generated_at;
+        let report = str::from_utf8(&report.content).map_err(|_| InvalidReport::NotUtf8)?;
         // A row of another length than the heading is judged below, as one user's row that is not understood.
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(report.as_bytes());
         let columns = Columns::of(reader.byte_headers().unwrap_or(&ByteRecord::new()))?;
@@ -88,11 +96,12 @@ impl CredentialReport {
                 Entry::Occupied(mut twice) => _ = twice.insert(None),
             }
         }
-        Ok(Self { rows })
+        Ok(Self { rows, generated_at })
     }
 
-    /// Why `user` needs no check at `as_of`, if the report proves it: all keys are inactive, or all active ones were created or
-    /// changed too late to be stale. The row must be the only one with the user's ARN, and of a user made in the same
+    /// Why `user` needs no check at `as_of`, if the report proves it: they are not in the `audience`, since they have no password
+    /// and have not signed in since the report was made; all keys are inactive; or all active ones were created or changed too
+    /// late to be stale. The row must be the only one with the user's ARN, and of a user made in the same
     /// second: a user who was deleted and made anew is another one.
     ///
     /// What was changed since the report was made is found by the next run. A user is skipped for keys that look new on all days
@@ -101,12 +110,21 @@ impl CredentialReport {
     pub fn skips(
         &self,
         user: &User,
+        audience: Audience,
         staleness: &StalenessPolicy,
         as_of: DateTime<Utc>,
     ) -> Option<SkipReason> {
         let row = self.rows.get(&user.arn).copied().flatten()?;
         if row.user_created_at.timestamp() != user.created_at.timestamp() {
             return None;
+        }
+        let signed_in_since = || match (user.password_last_used, self.generated_at) {
+            (Some(signed_in_at), Some(generated_at)) => signed_in_at >= generated_at,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if audience == Audience::SignedInUsers && row.has_password == Some(false) && !signed_in_since() {
+            return Some(SkipReason::NoPassword);
         }
         let Some(changed_at) = row.oldest_active_key else {
             return Some(SkipReason::NoActiveKey);
@@ -132,6 +150,7 @@ struct Columns {
     arn: usize,
     user_created_at: usize,
     keys: [(usize, usize); 2],
+    password: Option<usize>,
     more_keys: Option<usize>,
 }
 
@@ -153,11 +172,8 @@ impl Columns {
             arn: only(heading, ARN)?,
             user_created_at: only(heading, USER_CREATED_AT)?,
             keys: [key(first)?, key(second)?],
-            more_keys: if places(heading, MORE_KEYS).next().is_some() {
-                Some(only(heading, MORE_KEYS)?)
-            } else {
-                None
-            },
+            password: at_most_one(heading, PASSWORD)?,
+            more_keys: at_most_one(heading, MORE_KEYS)?,
         })
     }
 
@@ -182,7 +198,11 @@ impl Columns {
                     Some(oldest_active_key.map_or(changed_at, |oldest| changed_at.min(oldest)));
             }
         }
-        Some(Row { user_created_at: instant(text(record, self.user_created_at)?)?, oldest_active_key })
+        Some(Row {
+            user_created_at: instant(text(record, self.user_created_at)?)?,
+            oldest_active_key,
+            has_password: self.password.and_then(|at| boolean(text(record, at)?)),
+        })
     }
 }
 
@@ -199,6 +219,11 @@ fn only(heading: &ByteRecord, column: &'static str) -> Result<usize, InvalidRepo
         (Some(at), None) => Ok(at),
         _ => Err(InvalidReport::Column(column)),
     }
+}
+
+/// The same, if it has it at all.
+fn at_most_one(heading: &ByteRecord, column: &'static str) -> Result<Option<usize>, InvalidReport> {
+    places(heading, column).next().map(|_| only(heading, column)).transpose()
 }
 
 fn is_nothing(field: &[u8]) -> bool {
@@ -255,6 +280,17 @@ mod tests {
         }
     }
 
+    /// The report of this text.
+    fn read(report: &[u8]) -> Result<CredentialReport, InvalidReport> {
+        let generated_at = Some(as_of() - TimeDelta::hours(1));
+        CredentialReport::read(&RawReport { content: report.to_owned(), generated_at })
+    }
+
+    /// Why the report skips this user, in an audience that asks for no password.
+    fn skipped(report: &CredentialReport, name: &str, as_of: DateTime<Utc>) -> Option<SkipReason> {
+        report.skips(&user(name), Audience::All, &staleness(), as_of)
+    }
+
     fn arn(name: &str) -> String {
         format!("arn:aws:iam::123456789012:user/{name}")
     }
@@ -267,7 +303,7 @@ mod tests {
 
     fn report(rows: &[String]) -> CredentialReport {
         let lines = [&[HEADING.to_owned(), ROOT.to_owned()][..], rows].concat();
-        CredentialReport::read(lines.join("\n").as_bytes()).unwrap()
+        read(lines.join("\n").as_bytes()).unwrap()
     }
 
     /// What comes of jane with these keys, on a day that is not hers.
@@ -277,7 +313,7 @@ mod tests {
 
     fn verdict_on(report: &CredentialReport) -> Option<SkipReason> {
         assert!(!is_checked_anyway(&user("jane").id, as_of()));
-        report.skips(&user("jane"), &staleness(), as_of())
+        skipped(report, "jane", as_of())
     }
 
     #[test]
@@ -358,12 +394,12 @@ mod tests {
         for odd in [short.to_owned(), format!("{joe},N/A"), joe.replace("joe", "doe,joe"), "\"".to_owned()] {
             let report = report(&[jane.clone(), odd.clone()]);
             assert_eq!(verdict_on(&report), Some(SkipReason::NoActiveKey), "{odd}");
-            assert_eq!(report.skips(&user("joe"), &staleness(), as_of()), None, "{odd}");
+            assert_eq!(skipped(&report, "joe", as_of()), None, "{odd}");
         }
         let comma = row("doe,jane", CREATED, [NONE, NONE]);
         let fields = ["doe,jane", &arn("doe,jane")].map(quoted).join(",");
         let comma = comma.replace(&format!("doe,jane,{}", arn("doe,jane")), &fields);
-        let verdict = report(&[comma]).skips(&user("doe,jane"), &staleness(), as_of());
+        let verdict = skipped(&report(&[comma]), "doe,jane", as_of());
         assert_eq!(verdict, Some(SkipReason::NoActiveKey), "in quotes, a comma is part of the name");
     }
 
@@ -386,7 +422,7 @@ mod tests {
         let rows = |info: &str| {
             let jane = row("jane", CREATED, [NONE, NONE]);
             let report = format!("{HEADING},additional_credentials_info\n{jane},{info}\n");
-            verdict_on(&CredentialReport::read(report.as_bytes()).unwrap())
+            verdict_on(&read(report.as_bytes()).unwrap())
         };
         assert_eq!(rows("N/A"), Some(SkipReason::NoActiveKey));
         assert_eq!(rows(""), Some(SkipReason::NoActiveKey));
@@ -395,8 +431,8 @@ mod tests {
 
     #[test]
     fn a_report_that_is_none_is_refused() {
-        let read = |text: &str| CredentialReport::read(text.as_bytes()).map(drop);
-        assert_eq!(CredentialReport::read(b"user,\xff").map(drop), Err(InvalidReport::NotUtf8));
+        assert_eq!(read(b"user,\xff").map(drop), Err(InvalidReport::NotUtf8));
+        let read = |text: &str| read(text.as_bytes()).map(drop);
         for text in ["", "<html>", "{}", "\n\n"] {
             assert!(matches!(read(text), Err(InvalidReport::Column(_))), "{text}");
         }
@@ -405,12 +441,56 @@ mod tests {
             assert_eq!(read(&without), Err(InvalidReport::Column(column)));
             assert_eq!(read(&format!("{HEADING},{column}")), Err(InvalidReport::Column(column)));
         }
-        assert_eq!(
-            read(&format!("{HEADING},{MORE_KEYS},{MORE_KEYS}")),
-            Err(InvalidReport::Column(MORE_KEYS))
-        );
+        for column in [MORE_KEYS, PASSWORD] {
+            let twice = format!("{HEADING},{MORE_KEYS},{column}");
+            assert_eq!(read(&twice), Err(InvalidReport::Column(column)));
+        }
         assert_eq!(read(&format!("{HEADING},access_key_3_active")), Err(InvalidReport::MoreKeys));
         assert_eq!(read(HEADING), Ok(()));
+    }
+
+    /// What comes of jane, who has an old key and signed in so many minutes after the report was made, or before; and whose
+    /// password the report says this of.
+    fn verdict_on_password(audience: Audience, enabled: &str, signed_in_after: i64) -> Option<SkipReason> {
+        let row = row("jane", CREATED, [("true", OLD), NONE]);
+        let report = report(&[row.replacen("false", enabled, 1)]);
+        let signed_in_at = report.generated_at.unwrap() + TimeDelta::minutes(signed_in_after);
+        let jane = User { password_last_used: Some(signed_in_at), ..user("jane") };
+        report.skips(&jane, audience, &staleness(), as_of())
+    }
+
+    #[test]
+    fn who_has_no_password_today_is_no_person_unless_they_signed_in_since_the_report() {
+        let years_ago = -1_000_000;
+        let people = Audience::SignedInUsers;
+        for (enabled, signed_in_after, expected) in [
+            ("false", years_ago, Some(SkipReason::NoPassword)),
+            ("FALSE", -1, Some(SkipReason::NoPassword)),
+            ("false", 0, None),
+            ("false", 30, None),
+            ("true", years_ago, None),
+            ("not_supported", years_ago, None),
+            ("", years_ago, None),
+        ] {
+            let verdict = verdict_on_password(people, enabled, signed_in_after);
+            assert_eq!(verdict, expected, "{enabled} {signed_in_after}");
+        }
+        for audience in [Audience::All, Audience::Tagged] {
+            assert_eq!(verdict_on_password(audience, "false", years_ago), None, "{audience:?}");
+        }
+    }
+
+    #[test]
+    fn a_report_that_does_not_tell_of_passwords_or_of_its_time_skips_nobody_for_them() {
+        let jane = User { password_last_used: Some(CREATED.parse().unwrap()), ..user("jane") };
+        let text = format!("{HEADING}\n{}", row("jane", CREATED, [("true", OLD), NONE]));
+        let skips = |text: String, generated_at| {
+            let report = CredentialReport::read(&RawReport { content: text.into(), generated_at }).unwrap();
+            report.skips(&jane, Audience::SignedInUsers, &staleness(), as_of())
+        };
+        assert_eq!(skips(text.clone(), Some(as_of())), Some(SkipReason::NoPassword));
+        assert_eq!(skips(text.clone(), None), None);
+        assert_eq!(skips(text.replace(PASSWORD, "something"), Some(as_of())), None);
     }
 
     #[test]
@@ -421,7 +501,7 @@ mod tests {
         ]);
         let days = (0..62).map(|day| as_of() + TimeDelta::days(day));
         let checked = |name: &str| {
-            let checked = |as_of| report.skips(&user(name), &staleness(), as_of).is_none();
+            let checked = |as_of| skipped(&report, name, as_of).is_none();
             days.clone().filter(|as_of| checked(*as_of)).count()
         };
         assert_eq!((checked("jane"), checked("joe")), (2, 0));
@@ -503,14 +583,14 @@ mod tests {
             let jane = row("jane", CREATED, [("true", OLD), NONE]);
             let head = [HEADING.as_bytes(), b"\n", &before, b"\n"].concat();
             let report = [&head, jane.as_bytes(), after.as_bytes()].concat();
-            if let Ok(report) = CredentialReport::read(&report) {
+            if let Ok(report) = read(&report) {
                 prop_assert_eq!(verdict_on(&report), None);
             }
         }
 
         #[test]
         fn any_bytes_are_a_report_or_none(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-            drop(CredentialReport::read(&bytes));
+            drop(read(&bytes));
         }
     }
 }

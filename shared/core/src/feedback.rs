@@ -536,20 +536,21 @@ mod tests {
     #[test]
     fn what_is_no_event_is_refused_by_name() {
         for (changes, error) in [
-            (("/eventType", json!(1)), "eventType is invalid"),
-            (("/mail", json!("x")), "mail is invalid"),
-            (("/mail/tags", json!("x")), "mail.tags is invalid"),
-            (("/mail/tags/user_id", json!("AIDAAAAAAAAAAAAAAAAA")), "mail.tags.user_id is invalid"),
-            (("/mail/tags/claim_id", json!([{}])), "mail.tags.claim_id[0] is invalid"),
-            (("/bounce/bounceType", json!({})), "bounce.bounceType is invalid"),
+            (("/eventType", json!(1)), "eventType is not a string"),
+            (("/mail", json!("x")), "mail is not an object"),
+            (("/mail/tags", json!("x")), "mail.tags is not an object"),
+            (("/mail/tags/user_id", json!("AIDAAAAAAAAAAAAAAAAA")), "mail.tags.user_id is not a list"),
+            (("/mail/tags/claim_id", json!([{}])), "mail.tags.claim_id[0] is not a string"),
+            (("/bounce/bounceType", json!({})), "bounce.bounceType is not a string"),
             (("/Type", json!("UnsubscribeConfirmation")), "Type is invalid"),
-            (("/bounce/bouncedRecipients", json!("x")), "bounce.bouncedRecipients is invalid"),
+            (("/bounce/bouncedRecipients", json!("x")), "bounce.bouncedRecipients is not a list"),
             (("/Type", json!("Notification")), "missing field `Message`"),
         ] {
             assert_eq!(read_with(std::slice::from_ref(&changes)).unwrap_err(), error, "{changes:?}");
         }
         for (parent, field) in [("", "eventType"), ("", "mail"), ("", "bounce"), ("/bounce", "bounceType")] {
-            assert_eq!(read_without(parent, field).unwrap_err(), format!("missing field `{field}`"));
+            let path = format!("{parent}/{field}").trim_start_matches('/').replace('/', ".");
+            assert_eq!(read_without(parent, field).unwrap_err(), format!("missing field `{path}`"));
         }
         for body in ["", "hello", "{", "[]", "null", "1", "\"Send\"", &"[".repeat(100_000)] {
             assert!(Feedback::read(body).is_err(), "{body:.20}");

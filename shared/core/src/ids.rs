@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use email_address::Options;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::wire::Text;
 
 /// Why a text is not the identifier it was taken for. Never repeats the text: it may be personal, or hostile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +17,11 @@ pub struct InvalidId {
     expected: &'static str,
 }
 
-/// Declares identifiers: a private `String`, checked by `valid` on the way in.
+/// Declares identifiers: a private `String`, checked by `valid` on the way in; where there is a `canonical` form, in that form.
 macro_rules! identifiers {
-    ($($(#[$doc:meta])* $name:ident: $expected:literal, $valid:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident: $expected:literal, $valid:expr $(, $canonical:expr)?;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         pub struct $name(String);
 
         impl $name {
@@ -44,7 +45,15 @@ macro_rules! identifiers {
 
             fn try_from(text: String) -> Result<Self, InvalidId> {
                 let valid: fn(&str) -> bool = $valid;
+                $(let canonical: fn(&str) -> String = $canonical;
+                let text = canonical(&text);)?
                 if valid(&text) { Ok(Self(text)) } else { Err(InvalidId { expected: $expected }) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text { wanted: $expected, read: |text| text.parse().ok() })
             }
         }
     )+};
@@ -107,18 +116,11 @@ identifiers! {
     /// The address of a page, `https://…`, of printable ASCII without blanks, quotes and angle brackets.
     HttpsLink: "an https:// address of at most 200 characters", is_https_link;
 
-    /// A mail address, `local@domain`, without a display name.
-    EmailAddress: "a mail address", |text| {
-        let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
-        let valid = email_address::EmailAddress::parse_with_options(text, options).is_ok();
-        // A quoted local part may hold anything, another address included.
-        valid && text.is_ascii() && !text.contains('"')
-    };
+    /// A mail address, `local@domain`, without a display name. Its domain can be one of the DNS: SES refuses any other.
+    EmailAddress: "a mail address", is_mail_address;
 
-    /// A mail domain, such as `example.com`, in lower case.
-    Domain: "a mail domain", |text| {
-        format!("a@{text}").parse::<EmailAddress>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
-    };
+    /// A mail domain, such as `example.com`, in lower case; capital letters are read as small ones.
+    Domain: "a mail domain, such as example.com", is_mail_domain, str::to_ascii_lowercase;
 
     /// One run. The schedule's is derived from its instant ([`RunId::of`]), an operator's is its own
     /// ([`RunId::by_hand`]). For people to follow a run, not for correctness.
@@ -145,9 +147,9 @@ identifiers! {
     };
 
     /// One line of text by somebody else, such as a key's description: at most 256 characters (the length of an
-    /// IAM tag's value), none of them a control character or a line break.
-    Line: "a line of at most 256 characters", |text| {
-        text.chars().count() <= 256 && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    /// IAM tag's value).
+    Line: "a line of at most 256 characters, none of them a control character", |text| {
+        text.chars().count() <= 256 && !text.chars().any(steers)
     };
 }
 
@@ -163,9 +165,38 @@ fn is_iam_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
 }
 
-/// Whether a character steers how others are shown: as control characters, line breaks and marks of direction do.
-fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character steers how others are shown: a control character, a line break, or what turns the direction of text
+/// (Unicode's `Bidi_Control`). No text that other people write may have one.
+#[must_use]
+pub fn steers(c: char) -> bool {
+    let breaks_lines = matches!(c, '\u{2028}' | '\u{2029}');
+    let turns = matches!(c,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || breaks_lines || turns
+}
+
+/// At most 254 characters, of which 64 are in front of the `@` (RFC 5321, section 4.5.3.1).
+fn is_mail_address(text: &str) -> bool {
+    let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
+    let is_one = email_address::EmailAddress::parse_with_options(text, options).is_ok();
+    let domain = text.rsplit_once('@').map_or("", |(_, domain)| domain);
+    // A quoted local part may hold anything, another address included.
+    is_one && text.len() <= 254 && text.is_ascii() && !text.contains('"') && is_mail_domain(domain)
+}
+
+/// A host's name of two labels or more: letters, digits, and hyphens within; 63 of them in a label, and 253 in all (RFC 1123,
+/// section 2.1). The last label begins with a letter: one of digits alone would be part of an IP address (RFC 3696, section 2).
+fn is_mail_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_top = |label: &str| label.len() >= 2 && label.starts_with(|c: char| c.is_ascii_alphabetic());
+    text.len() <= 253
+        && text.split('.').all(is_label)
+        && text.rsplit_once('.').is_some_and(|(_, top)| is_top(top))
 }
 
 fn is_unit_id(text: &str) -> bool {
@@ -202,7 +233,8 @@ fn is_user_arn(text: &str) -> bool {
         && (service, region) == ("iam", "")
         && account.parse::<AccountId>().is_ok()
         && (1..=576).contains(&path_and_name.len())
-        && path_and_name.bytes().all(|b| b.is_ascii_graphic())
+        // A path may hold U+0021 to U+007F, the last of which, DEL, is a control character (IAM API, `CreateUser`, `Path`).
+        && path_and_name.bytes().all(|b| (0x21..=0x7f).contains(&b))
 }
 
 impl UnitId {
@@ -210,6 +242,15 @@ impl UnitId {
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.0.starts_with("r-")
+    }
+}
+
+impl UserName {
+    /// Whether Amazon Bedrock's console made the user, which it does for each long-term API key. Such a user has no access key,
+    /// unless somebody made one: hardly on purpose.
+    #[must_use]
+    pub fn is_of_bedrock_api_key(&self) -> bool {
+        self.0.starts_with("BedrockAPIKey-")
     }
 }
 
@@ -292,8 +333,25 @@ mod tests {
     #[test]
     fn an_accounts_name_is_short_and_steers_nothing() {
         assert!(accepts::<AccountName>("Zahlungen & Löhne") && accepts::<AccountName>(&"x".repeat(63)));
-        for bad in ["", "  ", &"x".repeat(64), "a\nb", "safe\u{202e}dab", "a\u{2028}b"] {
+        for bad in ["", "  ", &"x".repeat(64)] {
             assert!(!accepts::<AccountName>(bad), "{bad:?}");
+        }
+    }
+
+    /// Control characters, line breaks, and all of Unicode's `Bidi_Control` (PropList.txt).
+    #[test]
+    fn no_text_by_other_people_steers_how_it_is_shown() {
+        let steering = "\0\n\r\t\u{1b}\u{7f}\u{85}\u{9b}\u{2028}\u{2029}\
+            \u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        for c in steering.chars() {
+            let text = format!("a{c}b");
+            assert!(!accepts::<AccountName>(&text) && !accepts::<Line>(&text), "{text:?}");
+        }
+        // What is written from right to left, and signs that are made of several.
+        for text in
+            ["שלום", "a\u{200d}b", "می\u{200c}خواهم", "\u{2027}\u{202f}\u{2065}\u{206a}\u{200d}\u{2010}"]
+        {
+            assert!(accepts::<AccountName>(text) && accepts::<Line>(text), "{text:?}");
         }
     }
 
@@ -315,6 +373,14 @@ mod tests {
         for bad in ["", "a b", "a/b", "a;b", "a\nb", "é", "<b>", &"x".repeat(65)] {
             assert!(!accepts::<UserName>(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn users_of_bedrock_api_keys_are_known_by_their_names() {
+        let is_one = |name: &str| name.parse::<UserName>().unwrap().is_of_bedrock_api_key();
+        assert!(
+            is_one("BedrockAPIKey-x1y2") && !is_one("BedrockAPIKeys") && !is_one("my-BedrockAPIKey-x1y2")
+        );
     }
 
     #[test]
@@ -340,6 +406,8 @@ mod tests {
             ("arn:aws-cn:iam::123456789012:user/team/a/jane", Partition::AwsCn),
             ("arn:aws-us-gov:iam::123456789012:user/jane", Partition::AwsUsGov),
             ("arn:aws-eusc:iam::123456789012:user/jane", Partition::Other),
+            // All that a path may be made of.
+            ("arn:aws:iam::123456789012:user/!\u{7f}~/jane", Partition::Aws),
         ] {
             assert_eq!(arn.parse::<UserArn>().unwrap().partition(), partition);
         }
@@ -360,6 +428,8 @@ mod tests {
             "arn:azure:iam::123456789012:user/jane",
             "arn:aws<b>:iam::123456789012:user/jane",
             "arn:aws:iam::123456789012:user/jane doe",
+            "arn:aws:iam::123456789012:user/a\u{1f}b/jane",
+            "arn:aws:iam::123456789012:user/é/jane",
             &long,
         ] {
             assert!(!accepts::<UserArn>(bad), "{bad}");
@@ -368,8 +438,18 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_address_is_bare_ascii_with_a_dotted_domain() {
-        for good in ["jane@example.com", "jane.doe+keys@mail.example.co.uk", "o'neil@example.com"] {
+    fn a_mail_address_is_bare_ascii_with_a_domain_of_the_dns() {
+        let label = "x".repeat(63);
+        let domain = format!("{label}.{label}.example");
+        for good in [
+            "jane@example.com",
+            "jane.doe+keys@mail.example.co.uk",
+            "o'neil@example.com",
+            "jane@3com.example",
+            "jane@a-b.xn--p1ai",
+            &format!("{}@{domain}", "j".repeat(64)),
+            &format!("{}@{label}.{domain}", "j".repeat(254 - 64 - 1 - domain.len())),
+        ] {
             assert!(accepts::<EmailAddress>(good), "{good}");
         }
         for bad in [
@@ -385,6 +465,23 @@ mod tests {
             "jänë@example.com",
             "\"jane@evil.test\"@example.com",
             "\"<jane@evil.test>\"@example.com",
+            "jane@example.com/x",
+            "jane@exa_mple.com",
+            "jane@example.com.",
+            "jane@.example.com",
+            "jane@example..com",
+            "jane@-example.com",
+            "jane@example-.com",
+            "jane@example.-com",
+            "jane@10.0.0.1",
+            "jane@example.1",
+            "jane@example.c",
+            "jane@example.com:25",
+            "jane@exam!ple.com",
+            &format!("jane@{label}x.example"),
+            &format!("{}@example.com", "j".repeat(65)),
+            &format!("{}@{label}.{domain}", "j".repeat(254 - 64 - domain.len())),
+            &format!("j@{label}.{label}.{label}.{label}"),
         ] {
             assert!(!accepts::<EmailAddress>(bad), "{bad}");
         }
@@ -418,8 +515,12 @@ mod tests {
     fn an_addresss_domain_is_compared_in_lower_case() {
         let address: EmailAddress = "Jane@Example.COM".parse().unwrap();
         assert_eq!(address.domain(), "example.com".parse().unwrap());
-        assert!(!accepts::<Domain>("Example.com"));
-        assert!(!accepts::<Domain>("example"));
+        assert_eq!("Corp.Example".parse::<Domain>().unwrap().as_str(), "corp.example");
+        for bad in
+            ["", "example", "@example.com", "*.example.com", "example.com.", " example.com", "exa_mple.com"]
+        {
+            assert!(!accepts::<Domain>(bad), "{bad}");
+        }
     }
 
     #[test]
@@ -439,9 +540,7 @@ mod tests {
     fn a_line_has_no_breaks_and_at_most_256_characters() {
         assert!(accepts::<Line>(""));
         assert!(accepts::<Line>(&"é".repeat(256)));
-        for bad in ["a\nb", "a\rb", "a\u{0}b", "a\u{2028}b", "a\u{2029}b", &"é".repeat(257)] {
-            assert!(!accepts::<Line>(bad), "{bad:?}");
-        }
+        assert!(!accepts::<Line>(&"é".repeat(257)) && !accepts::<Line>("a\nb"));
     }
 
     #[test]

@@ -3,9 +3,12 @@
 //! Others cannot be meant. Their years have more than four digits or a sign, which not everybody reads, and what is
 //! added to them may be no instant any more.
 
+use std::fmt;
+
 use chrono::{DateTime, Datelike, Utc};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::de::{Deserializer, Error, Visitor};
+
+use crate::wire::Text;
 
 /// Whether a message may hold `instant`.
 #[must_use]
@@ -15,18 +18,32 @@ pub fn is_plausible(instant: DateTime<Utc>) -> bool {
 
 /// Reads a field that holds an instant; with `deserialize_with`.
 pub(crate) fn plausible<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
-    let instant = DateTime::deserialize(deserializer)?;
-    if is_plausible(instant) { Ok(instant) } else { Err(D::Error::custom("not in the years 1970 to 9999")) }
+    let wanted = "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999";
+    let read = |text: &str| text.parse().ok().filter(|instant| is_plausible(*instant));
+    deserializer.deserialize_str(Text { wanted, read })
 }
 
 /// The same of a field that may be left out.
 pub(crate) fn plausible_if_any<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
-    let instant = Option::<DateTime<Utc>>::deserialize(deserializer)?;
-    if instant.is_none_or(is_plausible) {
-        Ok(instant)
-    } else {
-        Err(D::Error::custom("not in the years 1970 to 9999"))
+    struct IfAny;
+
+    impl<'de> Visitor<'de> for IfAny {
+        type Value = Option<DateTime<Utc>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an instant, or null")
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            plausible(deserializer).map(Some)
+        }
     }
+
+    deserializer.deserialize_option(IfAny)
 }

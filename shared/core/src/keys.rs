@@ -1,8 +1,10 @@
 //! Access keys: their age, which of them are stale, and how far their owner's reminders have come.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessKeyId, Line};
@@ -47,7 +49,7 @@ pub struct StaleKey {
 }
 
 /// When and where a key was last used, as `iam:GetAccessKeyLastUsed` tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastUsed {
     /// Not since IAM began to record it (22 April 2015).
@@ -55,13 +57,54 @@ pub enum LastUsed {
     /// The latest use that IAM recorded.
     At {
         /// The instant, to within about 15 minutes.
-        #[serde(deserialize_with = "plausible")]
         at: DateTime<Utc>,
         /// The service called, such as `s3`.
         service: Line,
         /// The region called, such as `eu-west-1`; `N/A` for a global service.
         region: Line,
     },
+}
+
+/// As it is written: `"never"`, or an object of one field, `at`.
+impl<'de> Deserialize<'de> for LastUsed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const WANTED: &str = "\"never\", or an object with the field `at` alone";
+
+        #[derive(Deserialize)]
+        struct Use {
+            #[serde(deserialize_with = "plausible")]
+            at: DateTime<Utc>,
+            service: Line,
+            region: Line,
+        }
+
+        struct NeverOrAt;
+
+        impl<'de> Visitor<'de> for NeverOrAt {
+            type Value = LastUsed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(WANTED)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<LastUsed, E> {
+                let is_never = text == "never";
+                is_never.then_some(LastUsed::Never).ok_or_else(|| E::custom(format_args!("not {WANTED}")))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LastUsed, A::Error> {
+                let not_wanted = || A::Error::custom(format_args!("not {WANTED}"));
+                map.next_key::<String>()?.filter(|key| key == "at").ok_or_else(not_wanted)?;
+                let Use { at, service, region } = map.next_value()?;
+                match map.next_key::<String>()? {
+                    None => Ok(LastUsed::At { at, service, region }),
+                    Some(_) => Err(not_wanted()),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(NeverOrAt)
+    }
 }
 
 /// Whole days from `created_at` to `as_of`; 0 for a key made later than that.

@@ -19,6 +19,7 @@
 //! * [`reckoning`]: what a run came to: sums that add up, and by how much they may be off
 //! * [`retry`]: when what failed is tried again, and when it is given up
 //! * [`messages`]: what travels on the queues
+//! * `wire`: how their fields are read
 //! * [`mail`]: what a reminder says
 //! * [`ports`]: what the domain needs from the world
 //! * [`feedback`]: what SES tells about mails, as it arrives
@@ -44,3 +45,5 @@ pub mod ports;
 pub mod reckoning;
 pub mod retry;
 pub mod tags;
+
+mod wire;

@@ -1,11 +1,15 @@
 //! Which of an account's users are worth a call: decided by the list of users, and by the credential report where there is one.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::audience::{Audience, PathPrefix, SkipReason};
 use crate::credential_report::CredentialReport;
+use crate::ids::UserId;
 use crate::keys::StalenessPolicy;
-use crate::ports::ListedUser;
+use crate::messages::User;
+use crate::ports::{ListedUser, UserPage};
 
 /// So many users are asked about one by one, filter or not: a report costs some calls, too, and seconds.
 pub const USERS_WITHOUT_A_REPORT_MAX: usize = 20;
@@ -37,6 +41,89 @@ impl ListingRules {
         audience
             .skips_listed(path_prefix, path, user.password_last_used)
             .or_else(|| staleness.is_too_young(user.created_at, as_of).then_some(SkipReason::TooYoung))
-            .or_else(|| report?.skips(user, staleness, as_of))
+            .or_else(|| report?.skips(user, *audience, staleness, as_of))
+    }
+
+    /// Whether the credential report, where it is wanted at all, is worth its calls to an account whose first page of users this
+    /// is: it saves more of them, or tells which users may still sign in.
+    #[must_use]
+    pub fn ask_for_a_report(&self, first: &UserPage, as_of: DateTime<Utc>) -> bool {
+        let is_kept = |listed| self.skips(listed, as_of, None).is_none();
+        first.next.is_some()
+            || first.users.len() > USERS_WITHOUT_A_REPORT_MAX
+            || self.audience == Audience::SignedInUsers && first.users.iter().any(is_kept)
+    }
+}
+
+/// The users that one reading of an account's list has shown. A user who is made or renamed meanwhile may be on two pages, and
+/// is one owner all the same. The first page counts: one whose old name is gone by then is found by the next run.
+#[derive(Debug, Default)]
+pub struct Shown(HashSet<UserId>);
+
+/// How many users are remembered: twice as many as an account can have. An endless list must not fill the memory.
+const SHOWN_MAX: usize = 10_000;
+
+impl Shown {
+    /// Takes those out of `page` that a page before it has shown, and remembers the others.
+    pub fn remove_from(&mut self, page: &mut UserPage) {
+        page.users.retain(|listed| self.is_first(&listed.user));
+    }
+
+    fn is_first(&mut self, user: &User) -> bool {
+        if self.0.len() < SHOWN_MAX { self.0.insert(user.id.clone()) } else { !self.0.contains(&user.id) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(number: usize, signed_in: bool) -> ListedUser {
+        let created_at: DateTime<Utc> = "2024-01-01T00:00:00Z".parse().unwrap();
+        let name = format!("user-{number}");
+        let user = User {
+            id: format!("AIDA{number:016}").parse().unwrap(),
+            arn: format!("arn:aws:iam::123456789012:user/{name}").parse().unwrap(),
+            name: name.parse().unwrap(),
+            created_at,
+            password_last_used: signed_in.then_some(created_at),
+        };
+        ListedUser { user, path: "/".to_owned() }
+    }
+
+    #[test]
+    fn a_report_is_asked_for_where_it_saves_calls_or_tells_who_may_sign_in() {
+        let page = |signed_in: usize, others: usize, next: Option<&str>| UserPage {
+            users: (0..signed_in + others).map(|number| listed(number, number < signed_in)).collect(),
+            next: next.map(str::to_owned),
+            ..UserPage::default()
+        };
+        let people = Audience::SignedInUsers;
+        for (audience, first, expected) in [
+            (people, page(0, 0, None), false),
+            (people, page(0, 20, None), false),
+            (people, page(1, 19, None), true),
+            (people, page(0, 21, None), true),
+            (people, page(0, 1, Some("more")), true),
+            (Audience::All, page(20, 0, None), false),
+            (Audience::All, page(10, 11, None), true),
+            (Audience::Tagged, page(20, 0, None), false),
+        ] {
+            let staleness = StalenessPolicy::without_stages(90.try_into().unwrap());
+            let rules = ListingRules { audience, path_prefix: PathPrefix::default(), staleness };
+            let as_of = "2026-03-01T06:00:00Z".parse().unwrap();
+            let users = first.users.len();
+            assert_eq!(rules.ask_for_a_report(&first, as_of), expected, "{audience:?} {users}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_an_end_does_not_fill_the_memory() {
+        let mut shown = Shown::default();
+        for number in 0..SHOWN_MAX + 5 {
+            assert!(shown.is_first(&listed(number, true).user));
+        }
+        assert!(!shown.is_first(&listed(SHOWN_MAX - 1, true).user));
+        assert_eq!(shown.0.len(), SHOWN_MAX);
     }
 }

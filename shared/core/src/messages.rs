@@ -3,30 +3,29 @@
 //! Unknown fields are ignored, so that a new version's messages can be read by the one before it; a missing or
 //! invalid field makes a message unreadable, and the error names it.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::contact::Recipient;
 use crate::ids::{AccountId, AccountName, RunId, UserArn, UserId, UserName};
 use crate::instant::{plausible, plausible_if_any};
 use crate::keys::StaleKey;
+use crate::wire::Text;
 
 /// How far ahead of the clock a live run may judge keys; more, and a slip in a date would mail everybody.
 const LIVE_AS_OF_LEEWAY: TimeDelta = TimeDelta::hours(24);
 
-/// How many keys a finding may hold. IAM allows two per user, and raises that for nobody.
-const MAX_KEYS: usize = 2;
-
 /// The run a message belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// The version of the message.
     pub v: Version,
     /// For people to follow a run.
     pub run_id: RunId,
     /// The instant at which ages are judged, whatever the clock says.
-    #[serde(deserialize_with = "plausible")]
     pub as_of: DateTime<Utc>,
     /// Whether owners are told.
     pub mode: Mode,
@@ -37,7 +36,7 @@ pub struct Run {
 pub struct Version;
 
 /// Whether owners are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// They are.
@@ -63,63 +62,85 @@ pub struct User {
     pub password_last_used: Option<DateTime<Utc>>,
 }
 
-/// Asks the producer to list an account's users.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScanAccount {
-    /// The run.
-    #[serde(flatten)]
-    pub run: Run,
-    /// The account to list.
-    pub account_id: AccountId,
-    /// What its organization calls it, if that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_name: Option<AccountName>,
+/// Declares messages: a [`Run`], whose fields are the message's own on the wire, and the fields beside it.
+///
+/// They are read as they lie there, since inside of what serde flattens, an error no longer knows its field.
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        pub struct $name {
+            /// The run.
+            #[serde(flatten)]
+            pub run: Run,
+            $($(#[$about])* pub $field: $type,)+
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                #[derive(Deserialize)]
+                struct Fields {
+                    v: Version,
+                    run_id: RunId,
+                    #[serde(deserialize_with = "plausible")]
+                    as_of: DateTime<Utc>,
+                    mode: Mode,
+                    $($(#[$about])* $field: $type,)+
+                }
+                let Fields { v, run_id, as_of, mode, $($field,)+ } = Fields::deserialize(deserializer)?;
+                Ok(Self { run: Run { v, run_id, as_of, mode }, $($field,)+ })
+            }
+        }
+    )+};
 }
 
-/// Asks a worker to check one user's keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckUser {
-    /// The run.
-    #[serde(flatten)]
-    pub run: Run,
-    /// The account the user is in.
-    pub account_id: AccountId,
-    /// What people call that account, if it has a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_name: Option<AccountName>,
-    /// The user.
-    pub user: User,
-    /// When the user's keys were first found stale, if this check is done again because that was long ago.
-    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
-    pub found_at: Option<DateTime<Utc>>,
-}
+messages! {
+    /// Asks the producer to list an account's users.
+    ScanAccount {
+        /// The account to list.
+        account_id: AccountId,
+        /// What its organization calls it, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_name: Option<AccountName>,
+    }
 
-/// Tells the notifier of an owner whose keys are too old.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StaleKeys {
-    /// The run.
-    #[serde(flatten)]
-    pub run: Run,
-    /// The account the user is in.
-    pub account_id: AccountId,
-    /// What people call that account, if it has a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_name: Option<AccountName>,
-    /// The user.
-    pub user: User,
-    /// Whom to tell.
-    pub recipient: Recipient,
-    /// The stale keys, the oldest first; one or two.
-    #[serde(deserialize_with = "one_or_two_keys")]
-    pub keys: Vec<StaleKey>,
-    /// How many stages the oldest key has reached.
-    pub stage: u32,
-    /// When the keys were looked at.
-    #[serde(deserialize_with = "plausible")]
-    pub checked_at: DateTime<Utc>,
-    /// When they were first found stale, if they were looked at again since.
-    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
-    pub found_at: Option<DateTime<Utc>>,
+    /// Asks a worker to check one user's keys.
+    CheckUser {
+        /// The account the user is in.
+        account_id: AccountId,
+        /// What people call that account, if it has a name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_name: Option<AccountName>,
+        /// The user.
+        user: User,
+        /// When the user's keys were first found stale, if this check is done again because that was long ago.
+        #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
+        found_at: Option<DateTime<Utc>>,
+    }
+
+    /// Tells the notifier of an owner whose keys are too old.
+    StaleKeys {
+        /// The account the user is in.
+        account_id: AccountId,
+        /// What people call that account, if it has a name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account_name: Option<AccountName>,
+        /// The user.
+        user: User,
+        /// Whom to tell.
+        recipient: Recipient,
+        /// The stale keys, the oldest first; at least one. Two is IAM's quota, and there are accounts whose users have more.
+        #[serde(deserialize_with = "at_least_one_key")]
+        keys: Vec<StaleKey>,
+        /// How many stages the oldest key has reached.
+        stage: u32,
+        /// When the keys were looked at.
+        #[serde(deserialize_with = "plausible")]
+        checked_at: DateTime<Utc>,
+        /// When they were first found stale, if they were looked at again since.
+        #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
+        found_at: Option<DateTime<Utc>>,
+    }
 }
 
 /// Why a message cannot be used. Names the field, never its value: it goes into logs and dead letters.
@@ -131,12 +152,20 @@ pub enum InvalidMessage {
     /// No message of ours is nearly as large.
     #[error("larger than 64 KiB")]
     TooLarge,
-    /// A field is not there.
-    #[error("{0}")]
+    /// A field is not there: its path.
+    #[error("missing field `{0}`")]
     Missing(String),
-    /// A field does not hold what it should.
+    /// A field does not hold what it should: its path.
     #[error("{0} is invalid")]
     Invalid(String),
+    /// The same, where it is known what it should hold.
+    #[error("{field} is not {wanted}")]
+    Unlike {
+        /// The field's path.
+        field: String,
+        /// What is wanted there.
+        wanted: String,
+    },
     /// A live run would judge keys at a date that is not there yet.
     #[error("as_of is more than 24 hours ahead, which only a dry run may ask for")]
     AsOfAhead,
@@ -163,9 +192,9 @@ pub trait Message: Serialize + DeserializeOwned {
 
     /// Reads a message; `limit` says how far ahead its run may judge.
     fn read(body: &str, limit: AsOfLimit) -> Result<Self, InvalidMessage> {
-        // The run's fields by themselves first: inside a flattened struct an error no longer knows its field.
-        limit.check(&parse::<Run>(body)?)?;
-        parse(body)
+        let message: Self = parse(body)?;
+        limit.check(message.run())?;
+        Ok(message)
     }
 }
 
@@ -263,44 +292,78 @@ impl Serialize for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            1 => Ok(Self),
-            _ => Err(D::Error::custom("v is not 1")),
+        struct One;
+
+        impl Visitor<'_> for One {
+            type Value = Version;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("1")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
+                if number == 1 { Ok(Version) } else { Err(E::custom("not 1")) }
+            }
         }
+
+        deserializer.deserialize_u64(One)
     }
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| match text {
+            "live" => Some(Self::Live),
+            "dry_run" => Some(Self::DryRun),
+            _ => None,
+        };
+        deserializer.deserialize_str(Text { wanted: "live or dry_run", read })
+    }
+}
+
+fn at_least_one_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StaleKey>, D::Error> {
+    let keys: Vec<StaleKey> = Vec::deserialize(deserializer)?;
+    if keys.is_empty() { Err(D::Error::custom("not a list of at least one key")) } else { Ok(keys) }
+}
+
+/// Reads JSON that nobody vouches for.
+pub fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| describe(&error))?;
     deserializer.end().map_err(|_| InvalidMessage::NotJson)?;
     Ok(value)
 }
 
-/// Serde's own words quote the value, all but for a missing field.
+/// Names the field, and what it wants. Serde's own words may quote the value before that, and end with a place.
 fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> InvalidMessage {
     if !error.inner().is_data() {
         return InvalidMessage::NotJson;
     }
     let text = error.inner().to_string();
-    match text.split_once(" at line") {
-        Some((missing, _)) if missing.starts_with("missing field") => {
-            InvalidMessage::Missing(missing.to_owned())
-        }
-        _ => match error.path().to_string().as_str() {
-            // The root, as the path has it.
-            "." => InvalidMessage::Invalid("the message".to_owned()),
-            field => InvalidMessage::Invalid(field.to_owned()),
-        },
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    // The root, as the path has it.
+    let path = Some(error.path().to_string()).filter(|path| path != ".");
+    let inside = |start| {
+        let field = text.strip_prefix(start)?.strip_suffix('`')?;
+        Some(path.as_ref().map_or_else(|| field.to_owned(), |path| format!("{path}.{field}")))
+    };
+    if let Some(field) = inside("missing field `") {
+        return InvalidMessage::Missing(field);
     }
-}
-
-fn one_or_two_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StaleKey>, D::Error> {
-    let keys = Vec::deserialize(deserializer)?;
-    if keys.is_empty() || keys.len() > MAX_KEYS {
-        return Err(D::Error::custom("keys does not hold one or two keys"));
+    if let Some(field) = inside("duplicate field `") {
+        return InvalidMessage::Unlike { field, wanted: "there once".to_owned() };
     }
-    Ok(keys)
+    let field = path.unwrap_or_else(|| "the message".to_owned());
+    // What is wanted comes last, so that no value passes for it. `not …` is said by our own types alone.
+    let wanted = text.rsplit_once(", expected ").map(|(_, wanted)| wanted).or(text.strip_prefix("not "));
+    let wanted = match wanted {
+        None => return InvalidMessage::Invalid(field),
+        Some("u32") => "a whole number from 0 to 4294967295",
+        Some("a sequence") => "a list",
+        Some(of_rust) if of_rust.starts_with("struct ") => "an object",
+        Some(wanted) => wanted,
+    };
+    InvalidMessage::Unlike { field, wanted: wanted.to_owned() }
 }
 
 #[cfg(test)]
@@ -341,12 +404,6 @@ mod tests {
         read(&message)
     }
 
-    fn without(path: &str, field: &str) -> Result<StaleKeys, InvalidMessage> {
-        let mut message = stale_keys();
-        message.pointer_mut(path).unwrap().as_object_mut().unwrap().remove(field);
-        read(&message)
-    }
-
     #[test]
     fn a_finding_has_the_fields_of_the_contract() {
         let finding = read(&stale_keys()).unwrap();
@@ -376,43 +433,175 @@ mod tests {
         assert_eq!(read(&message), read(&stale_keys()));
     }
 
-    #[test]
-    fn a_missing_field_is_named() {
-        for field in
-            ["v", "run_id", "as_of", "mode", "account_id", "user", "recipient", "keys", "stage", "checked_at"]
-        {
-            let error = without("", field).unwrap_err();
-            assert_eq!(error.to_string(), format!("missing field `{field}`"));
+    /// A finding with all fields there can be.
+    fn whole() -> Value {
+        let mut message = stale_keys();
+        message["account_name"] = json!("payments");
+        message["found_at"] = json!("2026-02-27T06:00:00Z");
+        message
+    }
+
+    /// The values in `message`, each as a JSON pointer and as the path that errors have; the root is not among them.
+    fn fields(message: &Value) -> Vec<(String, String)> {
+        let below = |value: &Value, pointer: String, path: String| {
+            let deeper = fields(value).into_iter().map(|(deeper, rest)| {
+                let dot = if rest.starts_with('[') { "" } else { "." };
+                (format!("{pointer}{deeper}"), format!("{path}{dot}{rest}"))
+            });
+            deeper.chain([(pointer.clone(), path.clone())]).collect::<Vec<_>>()
+        };
+        match message {
+            Value::Object(fields) => {
+                let of = |(name, value): (&String, _)| below(value, format!("/{name}"), name.clone());
+                fields.iter().flat_map(of).collect()
+            }
+            Value::Array(entries) => {
+                let of = |(at, value)| below(value, format!("/{at}"), format!("[{at}]"));
+                entries.iter().enumerate().flat_map(of).collect()
+            }
+            _ => vec![],
         }
-        assert_eq!(without("/user", "arn").unwrap_err().to_string(), "missing field `arn`");
-        assert!(without("/user", "password_last_used").is_ok());
     }
 
     #[test]
-    fn an_invalid_field_is_named_and_its_value_is_not_shown() {
-        for (pointer, path, value) in [
-            ("/v", "v", json!(2)),
-            ("/v", "v", json!("1")),
-            ("/run_id", "run_id", json!("")),
-            ("/as_of", "as_of", json!("yesterday")),
-            ("/mode", "mode", json!("jane@example.com")),
-            ("/account_id", "account_id", json!("jane@example.com")),
-            ("/user/name", "user.name", json!("<b>")),
-            ("/user/id", "user.id", json!("x")),
-            ("/user/arn", "user.arn", json!("arn:aws:iam::1:user/jane")),
-            ("/recipient/to", "recipient.to", json!("jane@example.com\nBcc: all@example.com")),
-            ("/recipient/found_by", "recipient.found_by", json!("guess")),
-            ("/keys/0/id", "keys[0].id", json!("AKIA")),
-            ("/keys/0/age_days", "keys[0].age_days", json!(-1)),
-            ("/keys/0/description", "keys[0].description", json!("a\nb")),
-            ("/keys", "keys", json!([])),
-            ("/keys", "keys", json!({"a": 1})),
-            ("/stage", "stage", json!("jane@example.com")),
-            ("/checked_at", "checked_at", json!(1)),
-        ] {
-            assert_eq!(read_with(pointer, value).unwrap_err(), InvalidMessage::Invalid(path.to_owned()));
+    fn a_field_of_another_type_is_named_with_its_whole_path_in_every_message() {
+        let whole = whole();
+        let all = fields(&whole);
+        for kind in ["scan", "check", "finding"] {
+            let error = |message: &Value| match kind {
+                "scan" => ScanAccount::read(&message.to_string(), AsOfLimit::None).err(),
+                "check" => CheckUser::read(&message.to_string(), AsOfLimit::None).err(),
+                _ => StaleKeys::read(&message.to_string(), AsOfLimit::None).err(),
+            };
+            assert_eq!(error(&whole), None);
+            let mut refused = 0;
+            for (pointer, path) in &all {
+                for wrong in [json!(null), json!(5.5), json!("\u{202e}"), json!([]), json!({}), json!([{}])] {
+                    let mut message = whole.clone();
+                    *message.pointer_mut(pointer).unwrap() = wrong.clone();
+                    match error(&message) {
+                        None => continue,
+                        Some(InvalidMessage::Unlike { field, .. }) => {
+                            // A list may stand for an object, its entries for the fields.
+                            assert!(
+                                [path, &format!("{path}[0]")].contains(&&field),
+                                "{path} {wrong}: {field}"
+                            );
+                        }
+                        Some(InvalidMessage::Missing(field)) => {
+                            let inside =
+                                field.strip_prefix(path).unwrap_or_else(|| panic!("{field}: {path}"));
+                            assert!(inside.starts_with(['.', '[']), "{field}: {path}");
+                        }
+                        Some(other) => panic!("{kind} {path} {wrong}: {other}"),
+                    }
+                    refused += 1;
+                }
+            }
+            let at_least = match kind {
+                "scan" => 6 * 5,
+                "check" => 12 * 5,
+                _ => 27 * 5,
+            };
+            assert!(refused >= at_least, "{kind}: {refused}");
         }
-        assert_eq!(InvalidMessage::Invalid("stage".to_owned()).to_string(), "stage is invalid");
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_is_named_with_its_whole_path() {
+        let may_be_left_out = [
+            "account_name",
+            "found_at",
+            "user.password_last_used",
+            "keys[0].last_used",
+            "keys[0].description",
+        ];
+        for (pointer, path) in fields(&whole()) {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            let mut message = whole();
+            // Of `keys` and of `last_used`, a part that is missing makes another whole: they are below.
+            let Some(Value::Object(fields)) = message.pointer_mut(parent) else { continue };
+            if parent.ends_with("last_used") || fields.remove(name).is_none() {
+                continue;
+            }
+            let error = read(&message).err().map(|error| error.to_string());
+            let expected =
+                (!may_be_left_out.contains(&path.as_str())).then(|| format!("missing field `{path}`"));
+            assert_eq!(error, expected);
+        }
+        for (pointer, field) in
+            [("/user", "user.name"), ("/recipient", "recipient.to"), ("/keys/0", "keys[0].id")]
+        {
+            let error = read_with(pointer, json!({})).unwrap_err();
+            assert_eq!(error.to_string(), format!("missing field `{field}`"));
+        }
+    }
+
+    #[test]
+    fn an_invalid_field_is_named_with_what_it_wants_and_its_value_is_not_shown() {
+        let instant = "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999";
+        let last_used = r#""never", or an object with the field `at` alone"#;
+        let at = "/keys/0/last_used/at";
+        for (pointer, value, error) in [
+            ("/v", json!(2), "v is not 1"),
+            ("/v", json!("1"), "v is not 1"),
+            ("/run_id", json!(""), "run_id is not a run id (1 to 64 letters, digits, - or :)"),
+            ("/as_of", json!("yesterday"), &format!("as_of is not {instant}")),
+            ("/mode", json!("jane@example.com"), "mode is not live or dry_run"),
+            ("/mode", json!(null), "mode is not live or dry_run"),
+            ("/account_id", json!("jane@example.com"), "account_id is not an AWS account id (12 digits)"),
+            ("/user", json!("jane"), "user is not an object"),
+            (
+                "/user/name",
+                json!("<b>"),
+                "user.name is not an IAM user name (1 to 64 letters, digits or _+=,.@-)",
+            ),
+            ("/user/arn", json!("arn:aws:iam::1:user/jane"), "user.arn is not the ARN of an IAM user"),
+            (
+                "/user/password_last_used",
+                json!("never"),
+                &format!("user.password_last_used is not {instant}"),
+            ),
+            (
+                "/recipient/to",
+                json!("jane@example.com\nBcc: all@example.com"),
+                "recipient.to is not a mail address",
+            ),
+            (
+                "/recipient/found_by",
+                json!(["jane"]),
+                "recipient.found_by is not tag, user_name, default_domain or fallback",
+            ),
+            ("/keys", json!([]), "keys is not a list of at least one key"),
+            ("/keys", json!(5), "keys is not a list"),
+            ("/keys/0/age_days", json!(-1), "keys[0].age_days is not a whole number from 0 to 4294967295"),
+            (
+                "/keys/0/description",
+                json!("a\nb"),
+                "keys[0].description is not a line of at most 256 characters, none of them a control character",
+            ),
+            (
+                "/keys/0/last_used",
+                json!("jane@example.com"),
+                &format!("keys[0].last_used is not {last_used}"),
+            ),
+            ("/keys/0/last_used", json!({"at": {}, "by": 1}), "missing field `keys[0].last_used.at.at`"),
+            (at, json!("2026-02-01T00:00:00Z"), "keys[0].last_used.at is not an object"),
+            (
+                "/stage",
+                json!("jane@example.com, expected jane"),
+                "stage is not a whole number from 0 to 4294967295",
+            ),
+            ("/checked_at", json!(1), &format!("checked_at is not {instant}")),
+            ("/found_at", json!("jane@example.com"), &format!("found_at is not {instant}")),
+        ] {
+            let mut message = whole();
+            *message.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(read(&message).unwrap_err().to_string(), error);
+        }
+        let twice = whole().to_string().replacen('{', r#"{"mode":"live","#, 1);
+        let error = StaleKeys::read(&twice, AsOfLimit::None).unwrap_err();
+        assert_eq!(error.to_string(), "mode is not there once");
     }
 
     /// The places in `value` that hold an instant, as JSON pointers.
@@ -460,7 +649,10 @@ mod tests {
                 for mode in ["dry_run", "live"] {
                     changed["mode"] = json!(mode);
                     let [finding, check, scan] = readers.map(|read| read(&changed.to_string()));
-                    let expected = if is_one { Ok(()) } else { Err(InvalidMessage::Invalid(path.clone())) };
+                    let wanted =
+                        "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999".to_owned();
+                    let refused = || InvalidMessage::Unlike { field: path.clone(), wanted };
+                    let expected = if is_one { Ok(()) } else { Err(refused()) };
                     assert_eq!(finding, expected, "{place} {instant}");
                     // The others read those of these fields that they know, and refuse them the same way.
                     let refused = [check, scan].into_iter().filter_map(Result::err);
@@ -523,11 +715,15 @@ mod tests {
         assert_eq!(check.run.as_of, finding.run.as_of);
     }
 
+    /// Longer than IAM lets anything in it be.
     #[test]
-    fn a_finding_holds_at_most_two_keys() {
-        let key = stale_keys()["keys"][0].clone();
-        assert!(read_with("/keys", json!([key, key])).is_ok());
-        assert!(read_with("/keys", json!([key, key, key])).is_err());
+    fn a_finding_of_forty_keys_fits_into_a_message() {
+        let mut key = stale_keys()["keys"][0].clone();
+        key["description"] = json!("語".repeat(256));
+        let mut message = whole();
+        message["keys"] = json!(vec![key; 40]);
+        assert_eq!(read(&message).unwrap().keys.len(), 40);
+        assert!(message.to_string().len() < 64 * 1024, "{}", message.to_string().len());
     }
 
     #[test]
@@ -539,7 +735,7 @@ mod tests {
             assert!(matches!(error, InvalidMessage::NotJson), "{error}");
         }
         let error = StaleKeys::read("null", AsOfLimit::None).unwrap_err();
-        assert_eq!(error.to_string(), "the message is invalid");
+        assert_eq!(error.to_string(), "the message is not an object");
         for body in [deep.as_str(), "[]", "null", "\"hello\"", "1"] {
             assert!(StaleKeys::read(body, AsOfLimit::None).is_err(), "{body}");
         }
@@ -607,7 +803,8 @@ mod tests {
             match read_with(&format!("/{field}"), json!(text)) {
                 Ok(read) => prop_assert_eq!(&serde_json::to_value(read).unwrap()["v"], &json!(1)),
                 Err(InvalidMessage::AsOfAhead) => prop_assert_eq!(field, "as_of"),
-                Err(error) => prop_assert_eq!(error, InvalidMessage::Invalid(field.to_owned())),
+                Err(InvalidMessage::Unlike { field: named, .. }) => prop_assert_eq!(named, field),
+                Err(error) => prop_assert!(false, "{}: {}", field, error),
             }
         }
     }

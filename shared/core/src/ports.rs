@@ -35,11 +35,31 @@ pub struct ListedUser {
 pub struct UserPage {
     /// The users; possibly none, even when more pages follow.
     pub users: Vec<ListedUser>,
-    /// How many more users there were that are not what IAM says its users are. They keep nobody else from being
-    /// listed, and are counted.
-    pub unreadable: usize,
+    /// More users, who keep nobody else from being listed.
+    pub unreadable: Vec<UnreadableUser>,
     /// What asks for the next page; `None` on the last.
     pub next: Option<String>,
+}
+
+/// A user who is not what IAM says its users are, so that their keys cannot be checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnreadableUser {
+    /// What IAM calls them, which may be anything. For operators to look them up, and for no log.
+    pub name: String,
+    /// Their id, if that can be read.
+    pub id: Option<UserId>,
+    /// What is wrong with them.
+    pub problem: String,
+}
+
+/// Without the name, which may be an address.
+impl fmt::Debug for UnreadableUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnreadableUser")
+            .field("id", &self.id)
+            .field("problem", &self.problem)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Lists the account's users.
@@ -76,7 +96,16 @@ pub trait CredentialReports {
     async fn generate_report(&self) -> Result<ReportState, CallFailed>;
 
     /// The report as IAM writes it; `None` where there is none, yet or any more.
-    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed>;
+    async fn report(&self) -> Result<Option<RawReport>, CallFailed>;
+}
+
+/// A credential report as IAM writes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawReport {
+    /// CSV with a heading.
+    pub content: Vec<u8>,
+    /// The instant it tells of, if IAM says so.
+    pub generated_at: Option<DateTime<Utc>>,
 }
 
 /// How far a credential report is.

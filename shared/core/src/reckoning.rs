@@ -137,6 +137,8 @@ pub struct Users {
     pub outside_path: u64,
     /// Skipped: younger than a stale key.
     pub too_young: u64,
+    /// Skipped: no console password any more, says the credential report.
+    pub no_password: u64,
     /// Skipped: no active key, says the credential report.
     pub no_active_key: u64,
     /// Skipped: no old key, says the credential report.
@@ -328,6 +330,7 @@ fn users(all: &BTreeMap<Metric, u64>) -> Users {
         never_signed_in: all.get(Metric::UsersSkippedNeverSignedIn),
         outside_path: all.get(Metric::UsersSkippedOutsidePath),
         too_young: all.get(Metric::UsersSkippedTooYoung),
+        no_password: all.get(Metric::UsersSkippedNoPassword),
         no_active_key: all.get(Metric::UsersSkippedNoActiveKey),
         no_old_key: all.get(Metric::UsersSkippedNoOldKey),
         enqueued: all.get(Metric::UsersEnqueued),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use keynudge_core::accounts::{InvalidScope, MemberRole, Scope};
 use keynudge_core::contact::AllowedDomains;
-use keynudge_core::ids::{Domain, EmailAddress};
+use keynudge_core::ids::EmailAddress;
 use keynudge_core::messages::AsOfLimit;
 use keynudge_core::retry::RetryPolicy;
 
@@ -115,8 +115,10 @@ impl<'a> Vars<'a> {
 
     /// `ALLOWED_DOMAINS`: where mail may go; the sender's own domain where it is left out.
     pub fn allowed_domains(&self) -> Result<AllowedDomains, InvalidVar> {
-        let domains: Vec<Domain> = self.list("ALLOWED_DOMAINS")?;
-        Ok(AllowedDomains::new(if domains.is_empty() { vec![self.sender()?.domain()] } else { domains }))
+        match self.optional("ALLOWED_DOMAINS")? {
+            Some(domains) => Ok(domains),
+            None => Ok(AllowedDomains::new([self.sender()?.domain()])),
+        }
     }
 
     /// A number of seconds, at least one.
@@ -191,7 +193,7 @@ mod tests {
             &[
                 ("SENDER", "jane"),
                 ("ALERT_AFTER_DAYS", "0"),
-                ("ALLOWED_DOMAINS", "a.test,B"),
+                ("ALLOWED_DOMAINS", "a.test,b"),
                 ("ALLOW_AS_OF", "maybe"),
             ],
             |vars| {
@@ -200,7 +202,10 @@ mod tests {
                     error(vars.alert_after_days()),
                     "ALERT_AFTER_DAYS: number would be zero for non-zero type"
                 );
-                assert_eq!(error(vars.allowed_domains()), "ALLOWED_DOMAINS: not a mail domain");
+                assert_eq!(
+                    error(vars.allowed_domains()),
+                    "ALLOWED_DOMAINS: not a mail domain, such as example.com"
+                );
                 assert!(error(vars.as_of_rule()).starts_with("ALLOW_AS_OF: "));
             },
         );
@@ -222,7 +227,7 @@ mod tests {
             let allowed = vars.allowed_domains().unwrap();
             assert_eq!((allowed.allow(&own), allowed.allow(&other)), (true, false));
         });
-        with(&[("SENDER", "keys@example.com"), ("ALLOWED_DOMAINS", "example.org")], |vars| {
+        with(&[("SENDER", "keys@example.com"), ("ALLOWED_DOMAINS", "Example.Org, example.net")], |vars| {
             let allowed = vars.allowed_domains().unwrap();
             assert_eq!((allowed.allow(&own), allowed.allow(&other)), (false, true));
         });

@@ -177,6 +177,26 @@ mod tests {
     }
 
     #[test]
+    fn of_three_keys_each_has_its_steps_and_the_last_is_replaced() {
+        let used = json!({"at": {"at": "2026-01-03T10:00:00Z", "service": "iam", "region": "N/A"}});
+        let mut finding = finding_of_two(&used);
+        let third = json!({
+            "id": "AKIA3RDKEY3RDEXAMPLE", "created_at": "2025-11-20T10:00:00Z", "age_days": 100,
+            "last_used": {"at": {"at": "2026-02-01T10:00:00Z", "service": "s3", "region": "eu-west-1"}}
+        });
+        finding["keys"].as_array_mut().unwrap().push(third);
+        let mail = render(&finding);
+        for part in [mail.text, visible(&mail.html)] {
+            let steps = ["AKIAI44QH8DHBEXAMPLE", "AKIA3RDKEY3RDEXAMPLE", "AKIAIOSFODNN7EXAMPLE"].map(|key| {
+                part.find(&format!("delete-access-key --user-name jane.doe --access-key-id {key}"))
+            });
+            assert!(steps.is_sorted() && !steps.contains(&None), "{steps:?}: {part}");
+            assert!(part.contains("has 3 old ones") && !part.contains("Both of"), "{part}");
+            assert_eq!(part.matches("create-access-key --user").count(), 1, "{part}");
+        }
+    }
+
+    #[test]
     fn an_account_is_called_by_its_name_wherever_its_number_stands() {
         let mail = render(&finding_in("payments-prod"));
         assert_eq!(

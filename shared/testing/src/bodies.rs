@@ -15,10 +15,11 @@ use crate::now;
 
 /// All that may stand in the place of a field's name: fields and variants of messages and events, and what stands for a
 /// body as a whole. An error made of these alone holds nothing of the body, even where the body holds the same.
-const WORDS: [&str; 43] = [
+const WORDS: [&str; 44] = [
     "Message",
     "Type",
     "account_id",
+    "account_name",
     "age_days",
     "arn",
     "as_of",
@@ -59,6 +60,30 @@ const WORDS: [&str; 43] = [
     "user",
     "user_id",
     "v",
+];
+
+/// All that a field may be said to want. Nothing else is said of what is wrong with one.
+const WANTED: [&str; 20] = [
+    "\"never\", or an object with the field `at` alone",
+    "1",
+    "a line of at most 256 characters, none of them a control character",
+    "a list",
+    "a list of at least one key",
+    "a mail address",
+    "a run id (1 to 64 letters, digits, - or :)",
+    "a string",
+    "a whole number from 0 to 4294967295",
+    "an AWS account id (12 digits)",
+    "an IAM unique id (16 to 128 letters, digits or _)",
+    "an IAM user name (1 to 64 letters, digits or _+=,.@-)",
+    "an access key id (16 to 128 letters, digits or _)",
+    "an account's name (1 to 63 characters, none of them a control character)",
+    "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999",
+    "an object",
+    "live or dry_run",
+    "tag, user_name, default_domain or fallback",
+    "the ARN of an IAM user",
+    "there once",
 ];
 
 /// Tries `body` as a message of type `M`. Returns why it was refused, if it was.
@@ -125,18 +150,14 @@ fn as_ses_would(feedback: &Feedback) -> Value {
 /// Passes `error` on if it quotes nothing of the body.
 fn checked(error: InvalidMessage) -> InvalidMessage {
     let is_known = |word: &str| WORDS.contains(&word) || word.parse::<usize>().is_ok();
+    let is_path = |path: &str| path.split(['.', '[', ']']).filter(|word| !word.is_empty()).all(is_known);
     let is_clean = match &error {
         InvalidMessage::NotJson
         | InvalidMessage::TooLarge
         | InvalidMessage::AsOfAhead
         | InvalidMessage::SubscriptionUnconfirmed => true,
-        InvalidMessage::Missing(text) => {
-            let field = text.strip_prefix("missing field `").and_then(|text| text.strip_suffix('`'));
-            field.is_some_and(is_known)
-        }
-        InvalidMessage::Invalid(path) => {
-            path.split(['.', '[', ']']).filter(|word| !word.is_empty()).all(is_known)
-        }
+        InvalidMessage::Missing(path) | InvalidMessage::Invalid(path) => is_path(path),
+        InvalidMessage::Unlike { field, wanted } => is_path(field) && WANTED.contains(&wanted.as_str()),
     };
     assert!(is_clean, "{error} may quote the body");
     error

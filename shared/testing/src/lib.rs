@@ -20,8 +20,9 @@ use keynudge_core::mail::Mail;
 use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
     AccountAliases, Counts, CredentialReports, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore,
-    Ledger, LedgerReader, ListedUser, Mailer, Organization, Outbox, Owner, Page, Redelivery, ReportState,
-    RoleUse, RunRecords, SendQuota, SendQuotas, UserDirectory, UserPage, WriteFailed,
+    Ledger, LedgerReader, ListedUser, Mailer, Organization, Outbox, Owner, Page, RawReport, Redelivery,
+    ReportState, RoleUse, RunRecords, SendQuota, SendQuotas, UnreadableUser, UserDirectory, UserPage,
+    WriteFailed,
 };
 use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
@@ -534,7 +535,7 @@ impl SendQuotas for MemoryMailer {
 pub struct MemoryIam {
     /// The pages of its user list; an `Err` fails that page.
     pub pages: Vec<Result<Vec<ListedUser>, FailureClass>>,
-    /// How many users of each page cannot be read.
+    /// How many users of each page cannot be read, besides.
     pub unreadable: usize,
     /// The keys of each user; users who are not here are gone, and one called `panic` brings the caller down.
     pub keys: BTreeMap<String, Vec<AccessKey>>,
@@ -662,6 +663,8 @@ pub struct MemoryReport {
     pub reads: Script<Option<Vec<u8>>>,
     /// What it says.
     pub content: Vec<u8>,
+    /// When it was made.
+    pub generated_at: Option<DateTime<Utc>>,
 }
 
 impl CredentialReports for MemoryIam {
@@ -671,10 +674,11 @@ impl CredentialReports for MemoryIam {
         scripted.unwrap_or(Ok(ReportState::Complete)).map_err(failure)
     }
 
-    async fn report(&self) -> Result<Option<Vec<u8>>, CallFailed> {
+    async fn report(&self) -> Result<Option<RawReport>, CallFailed> {
         self.call("report".to_owned()).await?;
         let scripted = self.report.reads.borrow_mut().pop_front();
-        scripted.unwrap_or_else(|| Ok(Some(self.report.content.clone()))).map_err(failure)
+        let content = scripted.unwrap_or_else(|| Ok(Some(self.report.content.clone()))).map_err(failure)?;
+        Ok(content.map(|content| RawReport { content, generated_at: self.report.generated_at }))
     }
 }
 
@@ -684,7 +688,12 @@ impl UserDirectory for MemoryIam {
         let number: usize = marker.map_or(0, |marker| marker.parse().expect("a marker of ours"));
         let users = self.pages.get(number).cloned().unwrap_or_else(|| Ok(Vec::new())).map_err(failure)?;
         let next = (number + 1 < self.pages.len()).then(|| (number + 1).to_string());
-        Ok(UserPage { users, unreadable: self.unreadable, next })
+        let unreadable = |number| UnreadableUser {
+            name: format!("unreadable {number}"),
+            id: None,
+            problem: "not an IAM user name".to_owned(),
+        };
+        Ok(UserPage { users, unreadable: (0..self.unreadable).map(unreadable).collect(), next })
     }
 }
 

@@ -57,6 +57,7 @@ impl<'a> Maker<'a> {
             id: format!("AIDA{}", self.base32(17)),
             created_at: self.created_before(&keys, profile.young),
             password_last_used: profile.signed_in.then(|| self.days_ago(0..60)),
+            password_deleted: false,
             name,
             tags,
             keys,

@@ -169,10 +169,10 @@ fn root(directory: &Directory) -> Vec<String> {
     cells
 }
 
-/// A user has a password if it was ever used, and no second factor.
+/// A user has a password if it was ever used and not deleted since, and no second factor.
 fn row(directory: &Directory, user: &User) -> Vec<String> {
     let mut cells = vec![user.name.clone(), directory.arn(user), instant(user.created_at)];
-    cells.extend(match user.password_last_used {
+    cells.extend(match user.password_last_used.filter(|_| !user.password_deleted) {
         Some(used_at) => [TRUE.to_owned(), instant(used_at), instant(user.created_at), not_applicable()],
         None => [FALSE.to_owned(), not_applicable(), not_applicable(), not_applicable()],
     });

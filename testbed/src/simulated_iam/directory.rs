@@ -17,8 +17,10 @@ pub struct User {
     pub id: String,
     /// When the user was made.
     pub created_at: DateTime<Utc>,
-    /// When its password was last used to sign in; never, or it has none.
+    /// When a password of its was last used to sign in; never.
     pub password_last_used: Option<DateTime<Utc>>,
+    /// Whether its password is gone: IAM still tells when it was last used, and the credential report does not.
+    pub password_deleted: bool,
     /// At most 50.
     pub tags: Vec<Tag>,
     /// At most two.

@@ -75,6 +75,7 @@ fn user(name: &str, path: &str) -> User {
         id: format!("AIDA{name}"),
         created_at: at("2024-05-06T07:08:09Z"),
         password_last_used: None,
+        password_deleted: false,
         tags: Vec::new(),
         keys: Vec::new(),
     }

@@ -66,6 +66,7 @@ fn made_up(owners: usize) -> Report {
         missed: vec![],
         users: Users { listed, unreadable: 0, skipped: skipped.into(), checked, not_checked: 0 },
         ages,
+        of_bedrock_api_keys: vec![],
         owners,
     }
 }
@@ -323,8 +324,8 @@ fn hostile_names_are_shown_and_do_nothing() {
     let to = format!("{}@{}.example", "y".repeat(60), "z".repeat(60)).parse().unwrap();
     owner.telling = Telling::Mail(Recipient { to, found_by: ContactSource::Tag });
     let mut backwards = of_age(100, &mut random);
-    // Turns the direction of what follows, to the end of the page if it can.
-    backwards.keys[0].description = Some(format!("\u{202e}{}", "W".repeat(250)).parse().unwrap());
+    // Written from right to left, and so what follows, if it can.
+    backwards.keys[0].description = Some(format!("\u{5d0}{}", "W".repeat(250)).parse().unwrap());
     report.owners = vec![owner, backwards];
     let mut page = open("hostile", &report);
     assert_eq!(text(&mut page, "h1"), "2 owners of old access keys in <script>alert(0)</script>");

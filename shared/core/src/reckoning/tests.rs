@@ -13,10 +13,11 @@ fn record(account: u64, counts: &[(Metric, u64)]) -> AccountRecord {
 }
 
 /// A scan of 1,000 users of whom 860 are checked.
-const SCANNED: [(Metric, u64); 6] = [
+const SCANNED: [(Metric, u64); 7] = [
     (Metric::ScansCompleted, 1),
     (Metric::UsersListed, 1_000),
-    (Metric::UsersSkippedNeverSignedIn, 90),
+    (Metric::UsersSkippedNeverSignedIn, 80),
+    (Metric::UsersSkippedNoPassword, 10),
     (Metric::UsersSkippedTooYoung, 50),
     (Metric::UsersEnqueued, 860),
     (Metric::ChecksSent, 860),
@@ -43,7 +44,14 @@ fn a_run_that_went_well_adds_up_and_is_done() {
     assert_eq!(summary.state, State::Done);
     assert_eq!(
         summary.users,
-        Users { listed: 1_000, never_signed_in: 90, too_young: 50, enqueued: 860, ..Users::default() }
+        Users {
+            listed: 1_000,
+            never_signed_in: 80,
+            no_password: 10,
+            too_young: 50,
+            enqueued: 860,
+            ..Users::default()
+        }
     );
     assert_eq!(summary.checks, Checks { enqueued: 860, checked: 860, ..Checks::default() });
     let owners =
@@ -506,8 +514,8 @@ fn assert_adds_up(summary: &Summary) {
     let Accounts { total, scanned, denied, dead, waiting, .. } = &summary.accounts;
     assert_eq!(*total, scanned + denied + dead + waiting);
     let users = &summary.users;
-    let skipped =
-        users.never_signed_in + users.outside_path + users.too_young + users.no_active_key + users.no_old_key;
+    let by_report = users.no_password + users.no_active_key + users.no_old_key;
+    let skipped = users.never_signed_in + users.outside_path + users.too_young + by_report;
     assert_eq!(users.listed, users.unreadable + skipped + users.enqueued);
     let checks = &summary.checks;
     assert_eq!(checks.to_do() + checks.excess, checks.checked + checks.denied + checks.dead + checks.waiting);

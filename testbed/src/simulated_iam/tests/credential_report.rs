@@ -83,7 +83,10 @@ async fn a_report_is_written_as_iam_writes_it() {
     ada.keys = vec![used.clone(), off];
     let mut robot = user("robot,one", "/");
     robot.keys = vec![used];
-    let testbed = Testbed::with(&Options::default(), vec![ada, robot, user("zoe", "/")]);
+    let mut former = user("former", "/");
+    former.password_last_used = Some(at("2019-01-02T03:04:05Z"));
+    former.password_deleted = true;
+    let testbed = Testbed::with(&Options::default(), vec![ada, former, robot, user("zoe", "/")]);
     while testbed.generate().await != "COMPLETE" {}
     insta::assert_snapshot!(testbed.get().await.unwrap());
 }
