@@ -3,19 +3,25 @@
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keynudge_core::audience::{Audience, PathPrefix};
 use keynudge_core::contact::{AllowedDomains, ContactRules};
-use keynudge_core::ids::{Domain, EmailAddress};
+use keynudge_core::ids::{Domain, EmailAddress, InvalidId};
 use keynudge_core::keys::StalenessPolicy;
+use keynudge_core::listing::ListingRules;
+use keynudge_core::vars::{InvalidVar, Vars};
 
 use crate::aws::Parameters;
 
-/// As `infra/template.yaml` has them by default.
-const DAYS: NonZeroU32 = NonZeroU32::new(90).unwrap();
-const CONTACT_TAG: &str = "keynudge:contact";
+/// What settings are where nobody says otherwise, as `infra/template.yaml` has it.
+pub(crate) const DEFAULTS: [(&str, &str); 4] = [
+    ("ALERT_AFTER_DAYS", "90"),
+    ("AUDIENCE", "signed-in-users"),
+    ("CONTACT_TAG", "keynudge:contact"),
+    ("REMIND_EVERY_DAYS", "7"),
+];
 
 /// Whose keys are too old, and whom to tell; each has the default of the template's parameter.
 #[derive(Debug, Default, Args)]
@@ -27,6 +33,9 @@ pub(crate) struct RulesArgs {
     /// The age from which an active key is stale [default: 90]
     #[arg(long, value_name = "N")]
     days: Option<NonZeroU32>,
+    /// Ages at which reminders rise a stage, separated by commas [default: the stack's; with --days, that one]
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    stages_after_days: Vec<NonZeroU32>,
     /// Whose keys count; `tagged` is with the contact tag [default: signed-in-users]
     #[arg(long, value_name = "AUDIENCE", value_parser = one_of::<Audience>(&["signed-in-users", "all", "tagged"]))]
     audience: Option<Audience>,
@@ -43,8 +52,13 @@ pub(crate) struct RulesArgs {
     #[arg(long, value_name = "ADDRESS")]
     fallback_contact: Option<EmailAddress>,
     /// Domains that may be mailed, separated by commas [default: any; with --from-stack, the stack's]
-    #[arg(long, value_name = "DOMAINS")]
-    allowed_domains: Vec<AllowedDomains>,
+    #[arg(long, value_name = "DOMAINS", value_parser = domains)]
+    allowed_domains: Vec<String>,
+}
+
+/// A list of domains, as it was given.
+fn domains(text: &str) -> Result<String, InvalidId> {
+    text.parse::<AllowedDomains>().map(|_| text.to_owned())
 }
 
 /// Reads one of these values, which completions and errors list.
@@ -67,52 +81,90 @@ pub(crate) struct Rules {
 impl RulesArgs {
     /// What is given here, else what the stack's `parameters` say, else the default. Without a stack there are none.
     pub(crate) fn resolve(&self, parameters: &Parameters) -> Result<Rules> {
-        let days = or_parameter(self.days, parameters, "AlertAfterDays")?.unwrap_or(DAYS);
-        let tag = or_parameter(self.contact_tag.clone(), parameters, "ContactTag")?;
-        Ok(Rules {
-            staleness: StalenessPolicy::without_stages(days),
-            audience: or_parameter(self.audience, parameters, "Audience")?.unwrap_or(Audience::SignedInUsers),
-            path_prefix: or_parameter(self.path_prefix.clone(), parameters, "PathPrefix")?
-                .unwrap_or_default(),
-            contact: ContactRules {
-                tag: tag.unwrap_or_else(|| CONTACT_TAG.to_owned()),
-                default_domain: or_parameter(self.default_domain.clone(), parameters, "DefaultDomain")?,
-                fallback: or_parameter(self.fallback_contact.clone(), parameters, "FallbackContact")?,
-                allowed: self.allowed_domains(parameters)?,
-            },
+        Rules::read(&Settings { given: &|name| self.given(name), parameters })
+    }
+
+    /// What is given here for a setting of the functions. Nothing for one that has no option.
+    pub(crate) fn given(&self, name: &str) -> Option<String> {
+        match name {
+            "ALERT_AFTER_DAYS" => text(self.days.as_ref()),
+            // The stack's stages are those of its own age.
+            "STAGES_AFTER_DAYS" if self.days.is_some() => Some(listed(&self.stages_after_days)),
+            "STAGES_AFTER_DAYS" => Some(listed(&self.stages_after_days)).filter(|days| !days.is_empty()),
+            "AUDIENCE" => text(self.audience.as_ref()),
+            "PATH_PREFIX" => text(self.path_prefix.as_ref()),
+            "CONTACT_TAG" => self.contact_tag.clone(),
+            "DEFAULT_DOMAIN" => text(self.default_domain.as_ref()),
+            "FALLBACK_CONTACT" => self.fallback_contact.as_ref().map(|address| address.as_str().to_owned()),
+            "ALLOWED_DOMAINS" => Some(listed(&self.allowed_domains)).filter(|domains| !domains.is_empty()),
+            _ => None,
+        }
+    }
+}
+
+fn text(value: Option<&impl ToString>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+fn listed<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+impl Rules {
+    pub(crate) fn read(settings: &Settings<'_>) -> Result<Self> {
+        let allowed = settings.allowed_domains()?;
+        let listing = settings.read(|vars| vars.listing_rules())?;
+        let ListingRules { audience, path_prefix, staleness: _ } = listing;
+        Ok(Self {
+            staleness: settings.read(|vars| vars.staleness())?,
+            audience,
+            path_prefix,
+            contact: settings.read(|vars| vars.contact_rules(allowed))?,
+        })
+    }
+}
+
+/// Where the functions' settings come from in this tool: what is `given` on the command line, else a stack's parameter, else
+/// the template's default.
+pub(crate) struct Settings<'a> {
+    pub(crate) given: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) parameters: &'a Parameters,
+}
+
+impl Settings<'_> {
+    /// Reads as the functions do.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Vars<'_>) -> Result<T, InvalidVar>) -> Result<T> {
+        read(&Vars::new(&|name| self.lookup(name))).map_err(|error| {
+            let (name, problem) = (error.name(), error.problem());
+            match (self.given)(name) {
+                Some(_) => anyhow!("--{}: {problem}", name.to_lowercase().replace('_', "-")),
+                None => anyhow!("the stack's parameter {}: {problem}", parameter(name)),
+            }
         })
     }
 
-    /// Those given, else the stack's, which are the sender's where it names none. Without either, nobody is passed over: what is
-    /// only reported mails nobody.
-    fn allowed_domains(&self, parameters: &Parameters) -> Result<AllowedDomains> {
-        let given =
-            (!self.allowed_domains.is_empty()).then(|| AllowedDomains::union(self.allowed_domains.clone()));
-        if let Some(domains) = or_parameter(given, parameters, "AllowedDomains")? {
-            return Ok(domains);
+    fn lookup(&self, name: &str) -> Option<String> {
+        let default =
+            || DEFAULTS.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        (self.given)(name).or_else(|| self.parameters.get(&parameter(name)).cloned()).or_else(default)
+    }
+
+    /// Those named, else the sender's. Without either, nobody is passed over: what is only reported mails nobody.
+    fn allowed_domains(&self) -> Result<AllowedDomains> {
+        let is_set = |name| self.lookup(name).is_some_and(|value| !value.is_empty());
+        if is_set("ALLOWED_DOMAINS") || is_set("SENDER") {
+            self.read(|vars| vars.allowed_domains())
+        } else {
+            Ok(AllowedDomains::everywhere())
         }
-        let sender = parameter::<EmailAddress>(parameters, "Sender")?;
-        Ok(sender.map_or_else(AllowedDomains::everywhere, |sender| AllowedDomains::new([sender.domain()])))
     }
 }
 
-/// What is given, or else the stack's parameter, where it is set.
-pub(crate) fn or_parameter<T: FromStr>(
-    given: Option<T>,
-    parameters: &Parameters,
-    name: &str,
-) -> Result<Option<T>>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    given.map_or_else(|| parameter(parameters, name), |given| Ok(Some(given)))
-}
-
-fn parameter<T: FromStr>(parameters: &Parameters, name: &str) -> Result<Option<T>>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let set = parameters.get(name).filter(|value| !value.is_empty());
-    let value = set.map(|value| value.parse()).transpose();
-    value.with_context(|| format!("the stack's parameter {name}"))
+/// The template's parameter that becomes a setting of the functions: `AlertAfterDays` for `ALERT_AFTER_DAYS`.
+pub(crate) fn parameter(name: &str) -> String {
+    let words = name.split('_').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_owned() + &rest.to_lowercase()
+    });
+    words.collect()
 }

@@ -43,6 +43,8 @@ pub(crate) struct Log {
 struct Trouble {
     kind: Kind,
     what: String,
+    /// The section of the runbook that is about it, where the function names one.
+    section: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,10 @@ struct Fields {
     message: Option<String>,
     error: Option<String>,
     location: Option<String>,
+    /// What is wrong with an organization's templates: with all of them, or with one mail.
+    problems: Option<String>,
+    problem: Option<String>,
+    runbook: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
     detail: Option<String>,
@@ -105,28 +111,30 @@ impl Trouble {
             let passes =
                 outcome == "given_back" && fields.class.is_some_and(|class| PASSING.contains(&&*class));
             let what = format!("{} ({detail})", outcome.replace('_', " "));
-            return (!passes).then_some(Self { kind: Kind::NotDone, what });
+            return (!passes).then_some(Self { kind: Kind::NotDone, what, section: None });
         }
         if let Some(trouble) = message.as_deref().and_then(Self::in_text) {
             return Some(trouble);
         }
         if level.as_deref() == Some("ERROR") {
-            let said = [message, fields.message, fields.error, fields.location].into_iter().flatten();
+            let of_fields = [fields.message, fields.error, fields.location, fields.problems, fields.problem];
+            let said = [message].into_iter().chain(of_fields).flatten();
             let what = said.collect::<Vec<_>>().join(": ");
-            return Some(Self { kind: Kind::Failure, what });
+            return Some(Self { kind: Kind::Failure, what, section: fields.runbook });
         }
         // Of one invocation, or start, Lambda writes other lines with a status, too.
         let is_report = matches!(of_platform.as_deref(), Some("platform.report" | "platform.initReport"));
         let status = record.status.filter(|status| is_report && status != "success")?;
         let error = record.error_type.map(|error| format!(" ({error})")).unwrap_or_default();
-        Some(Self { kind: Kind::Failure, what: format!("it ended by {status}{error}") })
+        let what = format!("it ended by {status}{error}");
+        Some(Self { kind: Kind::Failure, what, section: None })
     }
 
     fn in_text(text: &str) -> Option<Self> {
         let text = text.trim();
         let complains =
             text.starts_with("Error: ") || text.contains("Task timed out") || text.contains("panicked at");
-        complains.then(|| Self { kind: Kind::Failure, what: text.to_owned() })
+        complains.then(|| Self { kind: Kind::Failure, what: text.to_owned(), section: None })
     }
 }
 
@@ -173,15 +181,17 @@ fn complaints(part: Part, log: &Log, since: TimeDelta, stack: &str) -> Line {
         let (more, which) = if log.is_cut { ("at least ", "one") } else { ("", "the last") };
         let at = at.format("%Y-%m-%d %H:%M:%S");
         let what = shortened(&last.what);
-        Some(format!("{more}{} in {}, {which} at {at} UTC: {what}", grouped(count), rough(since)))
+        let message = format!("{more}{} in {}, {which} at {at} UTC: {what}", grouped(count), rough(since));
+        Some((message, last.section))
     };
-    if let Some(message) = described(Kind::Failure) {
+    if let Some((message, section)) = described(Kind::Failure) {
+        let section = section.unwrap_or_else(|| format!("{label}-errors"));
         let advice =
-            format!("infra/RUNBOOK.md#{label}-errors; after the repair: keynudge doctor{stack} --since 10m");
+            format!("infra/RUNBOOK.md#{section}; after the repair: keynudge doctor{stack} --since 10m");
         return Line::failed(label, message, advice);
     }
     match described(Kind::NotDone) {
-        Some(message) => {
+        Some((message, _)) => {
             let advice = "infra/RUNBOOK.md#reasons-of-dead-letters says what to do about each reason";
             Line::warning(label, message, advice)
         }
@@ -284,6 +294,14 @@ mod tests {
     }
 
     #[test]
+    fn unusable_templates_lead_to_the_runbook_s_section_about_them() {
+        let unusable = r#"{"level":"ERROR","fields":{"message":"cannot be used","runbook":"templates-unusable","problems":"a.txt:1: b"}}"#;
+        let judged = judged(&[line("06:00", unusable)]);
+        assert!(judged.message.ends_with("cannot be used: a.txt:1: b"), "{}", judged.message);
+        assert!(judged.advice.unwrap().starts_with("infra/RUNBOOK.md#templates-unusable; "));
+    }
+
+    #[test]
     fn records_that_were_not_done_are_a_warning() {
         assert_eq!(judged(&[line("08:00", DENIED)]).status, Status::Warning);
         assert_eq!(judged(&[]).status, Status::Ok);
@@ -292,7 +310,9 @@ mod tests {
     #[test]
     fn the_runbook_has_the_sections_that_are_named() {
         let runbook = include_str!("../../../infra/RUNBOOK.md");
-        for heading in ["Producer errors", "Worker errors", "Notifier errors", "Feedback errors"] {
+        for heading in
+            ["Producer errors", "Worker errors", "Notifier errors", "Feedback errors", "Templates unusable"]
+        {
             assert!(runbook.contains(&format!("\n### {heading}\n")), "{heading}");
         }
         for heading in ["Reasons of dead letters", "Restoring the ledger"] {

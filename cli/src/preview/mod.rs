@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use keynudge_core::ids::{EmailAddress, UserName};
@@ -39,7 +40,7 @@ pub(crate) struct Preview {
     #[arg(value_name = "USER")]
     user: Option<UserName>,
     /// The made-up mail to show [default: one-key]
-    #[arg(long, value_name = "KIND", conflicts_with = "user")]
+    #[arg(long, value_name = "KIND", conflicts_with = "user", value_parser = kinds(), hide_possible_values = true)]
     made_up: Option<String>,
     /// Name the made-up mails there are
     #[arg(long, conflicts_with_all = ["user", "made_up"])]
@@ -93,7 +94,12 @@ impl Preview {
             _ => Parameters::new(),
         };
         let rules = self.rules.resolve(&parameters)?;
-        let settings = self.mail.resolve(&rules, &parameters)?;
+        let settings = self.mail.resolve(&self.rules, &parameters)?;
+        if settings.templates_layer.is_some() && self.templates.is_none() {
+            terminal::remark(
+                "The stack has templates of its own (TemplatesLayerArn), and this is the built-in mail: see yours with --templates.",
+            );
+        }
         let Some((finding, reminder)) = self.finding(aws.as_ref(), &rules, &settings).await? else {
             return Ok(Outcome::Incomplete);
         };
@@ -116,7 +122,9 @@ impl Preview {
     ) -> Result<Option<(StaleKeys, ReminderSettings)>> {
         let as_of = self.as_of.unwrap_or_else(Utc::now);
         let (Some(aws), Some(name)) = (aws, &self.user) else {
-            let made_up = self.chosen(as_of)?;
+            let mut made_up = self.chosen(as_of)?;
+            let stage = rules.staleness.stage(&made_up.finding.keys);
+            made_up.finding.stage = made_up.finding.stage.max(stage);
             let reminder = made_up.settings(&settings.reminder);
             return Ok(Some((made_up.finding, reminder)));
         };
@@ -179,6 +187,11 @@ impl Preview {
             Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit();
         }
     }
+}
+
+/// What the made-up mails are called.
+fn kinds() -> PossibleValuesParser {
+    made_up(DateTime::UNIX_EPOCH).into_iter().map(|kind| kind.name).collect::<Vec<_>>().into()
 }
 
 fn list() -> Result<Outcome> {

@@ -33,7 +33,7 @@ use crate::aws::iam::{RoleArn, iam_failed};
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use crate::rules::{Rules, RulesArgs, one_of, or_parameter};
+use crate::rules::{Rules, RulesArgs, Settings, one_of};
 use crate::terminal::{grouped, remark};
 use crate::{Cli, Outcome};
 
@@ -174,7 +174,10 @@ impl Scan {
         // The stack is the caller's, whoever's users are scanned.
         let parameters = if self.rules.from_stack { aws.parameters().await? } else { Parameters::default() };
         let rules = self.rules.resolve(&parameters)?;
-        let user_filter = or_parameter(self.user_filter, &parameters, "UserFilter")?.unwrap_or_default();
+        let given =
+            |name: &str| self.user_filter.filter(|_| name == "USER_FILTER").map(|filter| filter.to_string());
+        let user_filter =
+            Settings { given: &given, parameters: &parameters }.read(|vars| vars.user_filter())?;
         if let Some(role) = &self.role_arn {
             aws = aws.with_role(role, self.external_id.as_deref()).await?;
         }

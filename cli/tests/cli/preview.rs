@@ -69,9 +69,11 @@ fn every_made_up_mail_that_is_listed_can_be_shown() {
         let output = preview(&["--made-up", kind]);
         assert_eq!(output.status.code(), Some(0), "{kind}: {}", stderr(&output));
     }
-    let output = preview(&["--made-up", "nobody"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("--list-made-up"), "{}", stderr(&output));
+    let output = preview(&["--made-up", "two-key"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains("[possible values: one-key, two-keys, "), "{message}");
+    assert!(message.contains("'two-keys'"), "what was meant: {message}");
 
     let pilot = stdout(&preview(&["--made-up", "pilot", "--redirect-all-to", "me@example.org"]));
     assert!(pilot.contains("To: me@example.org\nSubject: [Pilot] "), "{pilot}");
@@ -378,6 +380,28 @@ async fn a_stack_s_settings_are_those_of_its_mails() {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+}
+
+/// A template may word a mail by its stage, as a run reckons it.
+#[tokio::test]
+async fn a_stack_s_stages_are_those_of_its_mails() {
+    let world = World::new(vec![jane(&[CONTACT])]).await;
+    world.deploy(&[("Sender", "keys@example.com"), ("StagesAfterDays", "90,120,150")]).await;
+    let subject = "Stage {{ stage }}: {{ keys[0].age_days }} days";
+    fs::write(world.directory.path().join("reminder.subject.txt"), subject).unwrap();
+    let directory = world.directory.path().to_str().unwrap();
+    let subject = |arguments: &[&str]| {
+        let common = ["jane", "--as-of", "2028-09-30", "--audience", "all", "--templates", directory];
+        let output = world.preview(&[&common[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let shown = stdout(&output);
+        shown.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap().to_owned()
+    };
+    assert_eq!(subject(&["--from-stack"]), "Stage 3: 1064 days");
+    assert_eq!(subject(&["--from-stack", "--stages-after-days", "90,2000"]), "Stage 1: 1064 days");
+    assert_eq!(subject(&["--from-stack", "--days", "200"]), "Stage 1: 1064 days");
+    assert_eq!(subject(&["--stages-after-days", "90,180,365,730"]), "Stage 4: 1064 days");
+    assert_eq!(subject(&[]), "Stage 1: 1064 days");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use keynudge_lambda::clock::WALL;
 use keynudge_lambda::function;
 use keynudge_lambda::log;
 use keynudge_lambda::records::{Kind, Source};
-use keynudge_lambda::vars::Vars;
+use keynudge_lambda::vars;
 use lambda_runtime::Error;
 
 use crate::config::Config;
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Error> {
-    let config = Config::from_vars(&Vars::of_environment())?;
+    let config = Config::from_vars(&vars::of_environment())?;
     let sdk = sdk::load().await;
     let sqs = Sqs::new(&sdk);
     let ledger = LedgerTable::new(&sdk, config.ledger_table);

@@ -45,7 +45,6 @@ pub(crate) struct Rules {
 
 impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
-        let remind_every_days = vars.required("REMIND_EVERY_DAYS")?;
         Ok(Self {
             deployment: vars.required("DEPLOYMENT")?,
             findings_queue_url: vars.required("FINDINGS_QUEUE_URL")?,
@@ -65,16 +64,9 @@ impl Config {
             rules: Rules {
                 scope: vars.scope()?,
                 allowed_domains: vars.allowed_domains()?,
-                reminder: ReminderSettings {
-                    alert_after_days: vars.alert_after_days()?,
-                    remind_every_days,
-                    support_contact: vars.optional("SUPPORT_CONTACT")?,
-                    organization_name: vars.optional("ORGANIZATION_NAME")?,
-                    policy_link: vars.optional("POLICY_LINK")?,
-                    redirect_all_to: vars.optional("REDIRECT_ALL_TO")?,
-                },
+                reminder: vars.reminder_settings()?,
                 ledger: LedgerRules {
-                    remind_every_days,
+                    remind_every_days: vars.remind_every_days()?,
                     lease: lease(vars, "LEASE_SECONDS")?,
                     unknown_lease: lease(vars, "UNKNOWN_LEASE_SECONDS")?,
                 },

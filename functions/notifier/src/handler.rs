@@ -748,7 +748,7 @@ mod tests {
 
     #[tokio::test]
     async fn broken_templates_cost_no_mail_and_are_counted() {
-        for broken in ["{% if %}", "{{ nothing.there }}", ""] {
+        for broken in ["{% if %}", "{{ nothing.there }}", "{{ account_name }}", "{{ keys }}", ""] {
             let notifier = with_subject(broken);
             let metrics = Metrics::default();
             let response = handle(&notifier, &[finding("jane")], &metrics).await;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::UserFilter;
-use keynudge_core::keys::StalenessPolicy;
 use keynudge_core::listing::ListingRules;
 use keynudge_core::retry::RetryPolicy;
 use keynudge_lambda::vars::{AsOfRule, InvalidVar, Vars};
@@ -50,12 +49,8 @@ impl Config {
             member_role: vars.member_role(&scope, SESSION_NAME)?,
             rules: Rules {
                 scope,
-                listing: ListingRules {
-                    audience: vars.required("AUDIENCE")?,
-                    path_prefix: vars.optional("PATH_PREFIX")?.unwrap_or_default(),
-                    staleness: StalenessPolicy::without_stages(vars.alert_after_days()?),
-                },
-                user_filter: vars.optional("USER_FILTER")?.unwrap_or_default(),
+                listing: vars.listing_rules()?,
+                user_filter: vars.user_filter()?,
                 denied_role_delay: vars.seconds("DENIED_ROLE_DELAY_SECONDS")?,
                 as_of: vars.as_of_rule()?,
             },
@@ -67,6 +62,7 @@ impl Config {
 mod tests {
     use super::*;
     use keynudge_core::audience::{Audience, PathPrefix};
+    use keynudge_core::keys::StalenessPolicy;
     use keynudge_testing::settings;
 
     const ALL: [(&str, &str); 22] = [

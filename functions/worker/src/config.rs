@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use keynudge_core::accounts::{MemberRole, Scope};
 use keynudge_core::audience::Audience;
-use keynudge_core::contact::{AllowedDomains, ContactRules};
-use keynudge_core::ids::{Domain, EmailAddress};
+use keynudge_core::contact::ContactRules;
 use keynudge_core::keys::StalenessPolicy;
 use keynudge_core::ports::Book;
 use keynudge_core::retry::RetryPolicy;
@@ -69,9 +68,9 @@ impl Config {
             member_role: vars.member_role(&scope, SESSION_NAME)?,
             rules: Rules {
                 scope,
-                staleness: staleness(vars)?,
-                audience: vars.required("AUDIENCE")?,
-                contact: contact(vars)?,
+                staleness: vars.staleness()?,
+                audience: vars.audience()?,
+                contact: vars.contact_rules(vars.allowed_domains()?)?,
                 told: told(vars)?,
                 denied_role_delay: vars.seconds("DENIED_ROLE_DELAY_SECONDS")?,
                 as_of: vars.as_of_rule()?,
@@ -93,33 +92,11 @@ fn iam_rate(vars: &Vars<'_>, scope: &Scope) -> Result<Rate, InvalidVar> {
     Ok(Rate { calls_per_second, instances, at_once_after_a_rest })
 }
 
-fn staleness(vars: &Vars<'_>) -> Result<StalenessPolicy, InvalidVar> {
-    let stages = vars.list("STAGES_AFTER_DAYS")?;
-    StalenessPolicy::new(vars.alert_after_days()?, stages)
-        .map_err(|error| InvalidVar::new("STAGES_AFTER_DAYS", error))
-}
-
 fn told(vars: &Vars<'_>) -> Result<ToldRules, InvalidVar> {
     Ok(ToldRules {
-        remind_every_days: vars.required("REMIND_EVERY_DAYS")?,
+        remind_every_days: vars.remind_every_days()?,
         book: Book::while_redirected(vars.required("PILOT")?),
     })
-}
-
-/// A default domain or fallback contact that no mail may go to would be passed over for every owner: a mistake to
-/// hear of at once.
-fn contact(vars: &Vars<'_>) -> Result<ContactRules, InvalidVar> {
-    const NOT_ALLOWED: &str = "is outside ALLOWED_DOMAINS";
-    let allowed: AllowedDomains = vars.allowed_domains()?;
-    let default_domain: Option<Domain> = vars.optional("DEFAULT_DOMAIN")?;
-    if default_domain.as_ref().is_some_and(|domain| !allowed.contain(domain)) {
-        return Err(InvalidVar::new("DEFAULT_DOMAIN", NOT_ALLOWED));
-    }
-    let fallback: Option<EmailAddress> = vars.optional("FALLBACK_CONTACT")?;
-    if fallback.as_ref().is_some_and(|address| !allowed.allow(address)) {
-        return Err(InvalidVar::new("FALLBACK_CONTACT", NOT_ALLOWED));
-    }
-    Ok(ContactRules { tag: vars.required("CONTACT_TAG")?, default_domain, fallback, allowed })
 }
 
 #[cfg(test)]

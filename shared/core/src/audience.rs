@@ -1,5 +1,6 @@
 //! Which users are asked about at all.
 
+use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -39,6 +40,12 @@ impl FromStr for PathPrefix {
 
     fn from_str(text: &str) -> Result<Self, InvalidPathPrefix> {
         if text.starts_with('/') { Ok(Self(text.to_owned())) } else { Err(InvalidPathPrefix) }
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -97,6 +104,27 @@ impl FromStr for UserFilter {
             "credential-report" => Ok(Self::CredentialReport),
             _ => Err(InvalidUserFilter),
         }
+    }
+}
+
+/// As settings name it.
+impl fmt::Display for UserFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::CredentialReport => "credential-report",
+        })
+    }
+}
+
+/// As settings name it.
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SignedInUsers => "signed-in-users",
+            Self::All => "all",
+            Self::Tagged => "tagged",
+        })
     }
 }
 

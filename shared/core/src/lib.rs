@@ -24,6 +24,7 @@
 //! * [`ports`]: what the domain needs from the world
 //! * [`feedback`]: what SES tells about mails, as it arrives
 //! * [`failure`]: what a failed call means for the message it was made for
+//! * [`vars`]: settings, read by name
 
 pub mod accounts;
 pub mod audience;
@@ -45,5 +46,6 @@ pub mod ports;
 pub mod reckoning;
 pub mod retry;
 pub mod tags;
+pub mod vars;
 
 mod wire;
