@@ -1,4 +1,4 @@
-"""Runs a program of this folder for as long as somebody holds this process's standard input open.
+"""Runs a program of this folder, or another by its whole path, until this process's standard input closes.
 
     launch.py PROGRAM [ARGUMENT…]
 
@@ -29,7 +29,8 @@ def kill_group_after(program: subprocess.Popen) -> None:
 
 
 def main(name: str, *arguments: str) -> None:
-    program = subprocess.Popen([sys.executable, os.path.join(FOLDER, name), *arguments], stdin=subprocess.DEVNULL)
+    python = [sys.executable] if name.endswith(".py") else []
+    program = subprocess.Popen([*python, os.path.join(FOLDER, name), *arguments], stdin=subprocess.DEVNULL)
     threading.Thread(target=kill_group_after, args=(program,), daemon=True).start()
     for line in sys.stdin:
         if line.strip() == "stop":

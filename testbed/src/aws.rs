@@ -278,7 +278,9 @@ impl Client {
         let authorization =
             format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=none");
         let url = format!("{}{path}", self.endpoint);
-        self.http.request(method, url).header("authorization", authorization)
+        let request = self.http.request(method, url).header("authorization", authorization);
+        // moto knows accounts by the keys that it made, or by this.
+        request.header("x-moto-account-id", self.account.as_str())
     }
 }
 

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::{
     CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, INVOKE, LIST_EVENT_SOURCE_MAPPINGS,
-    SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_FUNCTION_CONFIGURATION, UPDATE_SCHEDULE,
+    REGION, SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_FUNCTION_CONFIGURATION, UPDATE_SCHEDULE,
 };
 use crate::functions::{Function, Packages};
 use crate::population::DOMAIN;
@@ -105,7 +105,8 @@ pub struct Outputs {
     pub notifier_function_name: String,
     /// The function that hears from SES.
     pub feedback_function_name: String,
-    /// The schedule.
+    /// The schedule; empty where the emulator's `CloudFormation` makes none.
+    #[serde(default)]
     pub schedule_name: String,
     /// Accounts to scan.
     pub accounts_queue_url: String,
@@ -211,6 +212,27 @@ impl Deployment {
         Ok(Self { aws, outputs, stack, resources })
     }
 
+    /// The same where `CloudFormation` knows no transform: `expand` makes the template one without, as text.
+    ///
+    /// # Errors
+    ///
+    /// As for [`create`](Self::create), and whatever `expand` says.
+    pub(crate) async fn create_expanded(
+        aws: Client,
+        packages: &Packages,
+        parameters: &Parameters,
+        expand: impl AsyncFnOnce(String) -> Result<String>,
+    ) -> Result<Self> {
+        verify_sender(&aws).await?;
+        let stack = format!("keynudge-{}", aws.account());
+        let template = expand(upload_functions(&aws, packages, read_template()?).await?).await?;
+        request(&aws, "CreateStack", &stack, ("TemplateBody", &template), parameters).await?;
+        let outputs = wait_for(&aws, "CREATE", &stack).await?.outputs()?;
+        // moto lists them without the template's names.
+        let resources = Vec::new();
+        Ok(Self { aws, outputs, stack, resources })
+    }
+
     /// Gives the stack other parameters; queues and table stay, with what is in them.
     ///
     /// # Errors
@@ -302,8 +324,38 @@ impl Deployment {
     /// [`Error::Template`] if it gives none, and whatever the call to Lambda answers.
     pub async fn variables(&self, function: Function) -> Result<BTreeMap<String, String>> {
         let mut configuration = self.configuration(function).await?;
-        serde_json::from_value(configuration["Environment"]["Variables"].take())
-            .map_err(|error| template_problem(format!("{}'s variables: {error}", function.logical_id())))
+        let variables: BTreeMap<String, Value> =
+            serde_json::from_value(configuration["Environment"]["Variables"].take()).map_err(|error| {
+                template_problem(format!("{}'s variables: {error}", function.logical_id()))
+            })?;
+        // moto answers with numbers where the template's parameters are numbers.
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Ok(variables.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
+
+    /// The environment variables of a function's process: what the template says, and what Lambda adds.
+    ///
+    /// # Errors
+    ///
+    /// What [`variables`](Self::variables) and [`memory_mb`](Self::memory_mb) may return.
+    pub async fn variables_of_process(&self, function: Function) -> Result<Vec<(String, String)>> {
+        let mut variables: Vec<_> = self.variables(function).await?.into_iter().collect();
+        let memory_mb = self.memory_mb(function).await?.to_string();
+        let of_lambda = [
+            ("AWS_LAMBDA_FUNCTION_NAME", self.outputs.function_name(function)),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &*memory_mb),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", self.aws.account().as_str()),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+            ("LANG", "en_US.UTF-8"),
+            ("TZ", ":UTC"),
+        ];
+        variables.extend(of_lambda.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Ok(variables)
     }
 
     /// Gives a function an environment variable beside those of the template.
@@ -330,7 +382,7 @@ impl Deployment {
         memory.ok_or_else(|| template_problem(format!("{} has no memory", function.logical_id())))
     }
 
-    async fn configuration(&self, function: Function) -> Result<Value> {
+    pub(crate) async fn configuration(&self, function: Function) -> Result<Value> {
         let path = format!("{}/configuration", self.function_path(function));
         self.aws.rest(GET_FUNCTION_CONFIGURATION, &path, None).await
     }
@@ -460,9 +512,21 @@ pub async fn verify_sender(aws: &Client) -> Result<()> {
 }
 
 /// Puts functions and template where `CloudFormation` finds them, and returns where the template is.
-async fn upload(aws: &Client, packages: &Packages, mut template: String) -> Result<String> {
-    // Buckets have one name space for all accounts.
-    let bucket = format!("keynudge-deployment-{}", aws.account());
+async fn upload(aws: &Client, packages: &Packages, template: String) -> Result<String> {
+    let template = upload_functions(aws, packages, template).await?;
+    let bucket = bucket(aws);
+    aws.put_object(&bucket, TEMPLATE_KEY, template.into_bytes()).await?;
+    Ok(format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint()))
+}
+
+/// Buckets have one name space for all accounts.
+fn bucket(aws: &Client) -> String {
+    format!("keynudge-deployment-{}", aws.account())
+}
+
+/// Puts functions where `CloudFormation` finds them, and returns the template that says where.
+async fn upload_functions(aws: &Client, packages: &Packages, mut template: String) -> Result<String> {
+    let bucket = bucket(aws);
     aws.create_bucket(&bucket).await?;
     for function in Function::ALL {
         let zip = packages.zip(function);
@@ -470,8 +534,7 @@ async fn upload(aws: &Client, packages: &Packages, mut template: String) -> Resu
         aws.put_object(&bucket, &key, zip.to_vec()).await?;
         template = with_code_uri(&template, function.logical_id(), &format!("s3://{bucket}/{key}"))?;
     }
-    aws.put_object(&bucket, TEMPLATE_KEY, template.into_bytes()).await?;
-    Ok(format!("{}/{bucket}/{TEMPLATE_KEY}", aws.endpoint()))
+    Ok(template)
 }
 
 /// It changes with the zip, as SAM has it: by that, `CloudFormation` knows that there is something to update.
@@ -590,7 +653,7 @@ async fn correct_event_source_mappings(aws: &Client) -> Result<()> {
 
 const EVENT_SOURCE_MAPPINGS: &str = "/2015-03-31/event-source-mappings";
 
-async fn event_source_mappings(aws: &Client) -> Result<Vec<Value>> {
+pub(crate) async fn event_source_mappings(aws: &Client) -> Result<Vec<Value>> {
     let mut answer = aws.rest(LIST_EVENT_SOURCE_MAPPINGS, EVENT_SOURCE_MAPPINGS, None).await?;
     Ok(answer["EventSourceMappings"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }

@@ -194,7 +194,7 @@ impl Emulator {
 }
 
 /// The port asked for, if it is free, or any free one.
-fn free_port(wanted: u16) -> Result<u16> {
+pub(crate) fn free_port(wanted: u16) -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted));
     let address = listener.and_then(|listener| listener.local_addr());
     address.map(|address| address.port()).map_err(|source| match source.kind() {

@@ -1,4 +1,4 @@
-//! The testbed's Python programs, as child processes that cannot outlive this one.
+//! The testbed's programs, as child processes that cannot outlive this one.
 //!
 //! `emulator/launch.py` runs them. It holds one end of a pipe, and kills the program and all that the program started as
 //! soon as our end is closed. We close it by dropping a [`Launched`]; the kernel does if we are killed.
@@ -8,6 +8,8 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use rustix::process::Pid;
 
 use crate::run_directory::RunDirectory;
 use crate::{Error, Result};
@@ -21,8 +23,9 @@ pub(crate) struct Launched {
 }
 
 impl Launched {
-    /// Starts a program of the folder `emulator` with its output in the run's log, and with nothing but this in its
-    /// environment: no AWS profile of the user's, no proxy, no setting of another emulator.
+    /// Starts a program of the folder `emulator`, or another by its whole path, with its output in the run's
+    /// log, and with nothing but this in its environment: no AWS profile of the user's, no proxy, no setting of
+    /// another emulator.
     pub(crate) fn start(
         python: &Path,
         program: &[&OsStr],
@@ -50,6 +53,11 @@ impl Launched {
             .spawn()
             .map_err(Error::file("starting", python))?;
         Ok(Self { launcher })
+    }
+
+    /// The process group of the program and all that it started.
+    pub(crate) fn group(&self) -> Pid {
+        Pid::from_child(&self.launcher)
     }
 
     /// Whether it is over.

@@ -12,6 +12,8 @@
 //! * [`simulated_clock`]: the time that the simulated services go by.
 //! * [`https_fronts`]: HTTPS in front of services that speak HTTP.
 //! * [`aws`]: a client for the few AWS calls the testbed makes.
+//! * [`second_emulator`]: another AWS, moto as a child process, for what the first one may get wrong.
+//! * [`lambda_runtime`]: what moto lacks: functions that are fed from queues.
 //!
 //! What runs on it:
 //!
@@ -73,6 +75,7 @@ pub mod hostile;
 pub mod https_fronts;
 pub mod interrupt;
 pub mod killer;
+pub mod lambda_runtime;
 mod launcher;
 pub mod ledger;
 pub mod measurement;
@@ -86,6 +89,7 @@ pub mod processor_time;
 mod query_server;
 pub mod run_directory;
 pub mod scenarios;
+pub mod second_emulator;
 pub mod share;
 pub mod simulated_clock;
 pub mod simulated_iam;

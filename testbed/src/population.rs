@@ -161,6 +161,17 @@ impl Population {
         Self::of(setting, profiles, Rng::with_seed(seed))
     }
 
+    /// Every kind of user that there is where all keys are of one age, equally often: for an IAM that makes them all now and
+    /// knows of no sign-in, and a run that judges them at `judged_at`, when all are stale.
+    #[must_use]
+    pub fn of_one_age(users: usize, seed: u64, judged_at: DateTime<Utc>) -> Self {
+        let setting = Setting { everybody: true, ..Setting::default() };
+        let kinds = Profile::every_kind().into_iter().filter(Profile::is_of_one_age);
+        let profiles: Vec<Profile> = kinds.collect();
+        let profiles = profiles.into_iter().cycle().take(users);
+        Self::made_at(&setting, profiles.collect(), Rng::with_seed(seed), judged_at)
+    }
+
     /// One user of each of these profiles.
     #[must_use]
     pub fn of_profiles(setting: &Setting, profiles: &[Profile], seed: u64) -> Self {
@@ -168,7 +179,10 @@ impl Population {
     }
 
     fn of(setting: &Setting, profiles: Vec<Profile>, rng: Rng) -> Self {
-        let made_at = Utc::now();
+        Self::made_at(setting, profiles, rng, Utc::now())
+    }
+
+    fn made_at(setting: &Setting, profiles: Vec<Profile>, rng: Rng, made_at: DateTime<Utc>) -> Self {
         let mut maker = Maker::new(setting, made_at, rng);
         let owners = profiles.into_iter().map(|profile| maker.owner(profile)).collect();
         Self { made_at, owners }

@@ -40,6 +40,11 @@ impl RunDirectory {
         self.path.join("output.log")
     }
 
+    /// All of its log so far.
+    pub(crate) fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines of its log.
     pub(crate) fn log_tail(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();

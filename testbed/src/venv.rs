@@ -36,6 +36,13 @@ pub const FAULTS: Packages = Packages {
     modules: "microburst.core.pipeline",
 };
 
+/// The second emulator.
+pub const SECOND_EMULATOR: Packages = Packages {
+    requirements: include_str!("../second_emulator/requirements.txt"),
+    name: "the second emulator",
+    modules: "moto.server, moto.cloudformation.parsing, samtranslator",
+};
+
 /// What Keynudge is compared with.
 pub const CONTENDERS: Packages = Packages {
     requirements: include_str!("../contenders/requirements.txt"),

@@ -180,6 +180,26 @@ impl Profile {
         Self { young: true, ..self }
     }
 
+    /// Whether all of its keys may have one age, at which each is stale that is active.
+    pub(super) fn is_of_one_age(&self) -> bool {
+        let is_fresh = match self.keys {
+            Keys::None
+            | Keys::OldInactive
+            | Keys::Stale
+            | Keys::JustStale
+            | Keys::StaleNeverUsed
+            | Keys::StaleDescribed
+            | Keys::TwoStale
+            | Keys::StaleAndOldInactive => false,
+            Keys::Fresh
+            | Keys::JustFresh
+            | Keys::TwoFresh
+            | Keys::OldInactiveAndFresh
+            | Keys::StaleAndFresh => true,
+        };
+        !is_fresh && !self.young
+    }
+
     /// One profile for each kind of keys, of contact, of exemption, and of being left out.
     pub(super) fn every_kind() -> Vec<Self> {
         let stale = Self::with(Keys::Stale);

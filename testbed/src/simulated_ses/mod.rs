@@ -103,6 +103,17 @@ impl SimulatedSes {
         self.state.set_unverified(unverified);
     }
 
+    /// Takes an account's `mail`th mail, counting from 1, and never answers. It has to be one account's alone that sends.
+    pub fn leave_unanswered(&self, mail: u64) {
+        self.state.leave_unanswered(mail);
+    }
+
+    /// Whether that mail was taken.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.state.is_unanswered()
+    }
+
     /// Moves the clock on by which rate and quota go.
     pub fn advance(&self, by: Duration) {
         self.state.limits.clock.advance(by);

@@ -34,6 +34,9 @@ pub(super) struct State {
     /// By account and configuration set.
     topics: Mutex<HashMap<(Account, String), String>>,
     sends: Mutex<BTreeMap<Account, Sends>>,
+    /// Which of the mails that are taken gets no answer, and whether that was the case already.
+    unanswered: AtomicU64,
+    is_unanswered: AtomicBool,
     requests: AtomicU64,
     http: reqwest::Client,
 }
@@ -47,6 +50,8 @@ impl State {
             emulator: Mutex::default(),
             topics: Mutex::default(),
             sends: Mutex::default(),
+            unanswered: AtomicU64::default(),
+            is_unanswered: AtomicBool::default(),
             requests: AtomicU64::default(),
             http: http_client(),
         }
@@ -62,6 +67,15 @@ impl State {
 
     pub(super) fn set_unverified(&self, unverified: bool) {
         self.unverified.store(unverified, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave_unanswered(&self, mail: u64) {
+        self.unanswered.store(mail, Ordering::Relaxed);
+        self.is_unanswered.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.is_unanswered.load(Ordering::Relaxed)
     }
 
     pub(super) fn sends(&self, account: &Account) -> Sends {
@@ -149,6 +163,11 @@ async fn send_email(state: Arc<State>, account: &Account, call: &Call, mail: Mai
             state.count(account, |sends| &mut sends.taken);
             if let Some(message_id) = message_id(&answer.body) {
                 publish(&state, account, &mail, &message_id);
+            }
+            if state.sends(account).taken == state.unanswered.load(Ordering::Relaxed) {
+                state.is_unanswered.store(true, Ordering::Relaxed);
+                // Until the one who asked is gone.
+                std::future::pending::<()>().await;
             }
             answer.into_response()
         }

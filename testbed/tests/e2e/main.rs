@@ -17,6 +17,7 @@ mod permissions;
 mod population;
 mod privacy;
 mod schedule;
+mod second_emulator;
 mod support;
 mod templates;
 mod throttling;

@@ -3,7 +3,7 @@
 
 use chrono::Utc;
 use keynudge_testbed::deployment::{Deployment, Parameters};
-use keynudge_testbed::outbox::Queues;
+use keynudge_testbed::outbox::{Message, Queues};
 use keynudge_testbed::population::{Keys, Population, Profile, Setting};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn one_owner() -> Population {
 }
 
 /// Bodies that are no message of Keynudge.
-fn bad_bodies(good: &Value) -> Vec<String> {
+pub(crate) fn bad_bodies(good: &Value) -> Vec<String> {
     let with = |member: &str, value: Value| {
         let mut message = good.clone();
         message[member] = value;
@@ -47,8 +47,17 @@ async fn send_among(bad: &[String], deployment: &Deployment, queue_url: &str, go
 /// The dead letters are exactly the bad messages, word for word, each with a reason, and in no other queue.
 async fn assert_dead_letters(deployment: &Deployment, queue_url: &str, bad: &[String]) {
     let queues = Queues::of(&deployment.aws).await.unwrap();
+    assert_letters_are(bad, queues.messages(queue_url));
+    let elsewhere = deployment.outputs.dead_letter_queue_urls().into_iter();
+    for url in elsewhere.filter(|url| *url != queue_url) {
+        assert!(queues.messages(url).is_empty(), "{url}: {:?}", queues.messages(url));
+    }
+}
+
+/// These letters are exactly these messages, word for word, each with a reason.
+pub(crate) fn assert_letters_are(bad: &[String], letters: &[Message]) {
     let mut bodies: Vec<&str> = Vec::new();
-    for letter in queues.messages(queue_url) {
+    for letter in letters {
         assert!(letter.attribute("reason").is_some_and(|reason| !reason.is_empty()), "{letter:?}");
         bodies.push(&letter.body);
     }
@@ -56,10 +65,6 @@ async fn assert_dead_letters(deployment: &Deployment, queue_url: &str, bad: &[St
     bodies.sort_unstable();
     bad.sort_unstable();
     assert_eq!(bodies, bad);
-    let elsewhere = deployment.outputs.dead_letter_queue_urls().into_iter();
-    for url in elsewhere.filter(|url| *url != queue_url) {
-        assert!(queues.messages(url).is_empty(), "{url}: {:?}", queues.messages(url));
-    }
 }
 
 #[tokio::test]

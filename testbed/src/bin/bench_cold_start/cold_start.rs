@@ -4,13 +4,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use keynudge_testbed::lambda_runtime::{Invocation, RuntimeApi, Sign};
 use keynudge_testbed::peak_memory;
 use serde_json::{Value, json};
 use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::program::Program;
-use crate::runtime_api::{RuntimeApi, Sign};
 
 /// A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,7 +28,8 @@ pub(crate) struct ColdStart {
 
 /// Starts the program and gives it the event. It ends afterwards, whatever came of it.
 pub(crate) async fn measure(program: &Program, event: Value) -> Result<ColdStart> {
-    let mut api = RuntimeApi::with(event).await?;
+    let mut api = RuntimeApi::start().await?;
+    api.invoke(Invocation::of(event));
     let mut command = program.command(api.address);
     // Read only if it fails: a pipe holds more than one invocation's log.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

@@ -10,7 +10,6 @@ mod options;
 mod program;
 mod report;
 mod run;
-mod runtime_api;
 mod stage;
 
 use std::process::ExitCode;

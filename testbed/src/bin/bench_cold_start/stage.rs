@@ -78,23 +78,7 @@ impl Stage {
 
     /// The variables of a function's process: what the template says, and what Lambda adds.
     pub(crate) async fn variables(&self, function: Function) -> Result<Vec<(String, String)>> {
-        let mut variables: Vec<_> = self.deployment.variables(function).await?.into_iter().collect();
-        let name = self.deployment.outputs.function_name(function);
-        let memory_mb = self.deployment.memory_mb(function).await?.to_string();
-        let of_lambda = [
-            ("AWS_LAMBDA_FUNCTION_NAME", name),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &*memory_mb),
-            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
-            ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
-            ("AWS_REGION", REGION),
-            ("AWS_DEFAULT_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", self.deployment.aws.account().as_str()),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-            ("LANG", "en_US.UTF-8"),
-            ("TZ", ":UTC"),
-        ];
-        variables.extend(of_lambda.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut variables = self.deployment.variables_of_process(function).await?;
         variables.extend_from_slice(&self.endpoints);
         Ok(variables)
     }
