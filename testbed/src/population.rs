@@ -166,7 +166,7 @@ impl Population {
     #[must_use]
     pub fn of_one_age(users: usize, seed: u64, judged_at: DateTime<Utc>) -> Self {
         let setting = Setting { everybody: true, ..Setting::default() };
-        let kinds = Profile::every_kind().into_iter().filter(Profile::is_of_one_age);
+        let kinds = Profile::every_kind().into_iter().filter(|profile| profile.is_of_one_age());
         let profiles: Vec<Profile> = kinds.collect();
         let profiles = profiles.into_iter().cycle().take(users);
         Self::made_at(&setting, profiles.collect(), Rng::with_seed(seed), judged_at)

@@ -299,10 +299,9 @@ impl Process {
             match timeout(POLL_INTERVAL, self.api.signs.recv()).await {
                 Ok(Some(Sign::Answered(_, answer))) => return Ok(answer),
                 Ok(Some(Sign::Failed(error))) => return Err(format!("it failed: {error}")),
-                Ok(Some(Sign::Polled(_))) => {}
                 Ok(None) => return Err("its runtime API ended".to_owned()),
                 Err(_) if self.program.has_ended() => return Err("it ended".to_owned()),
-                Err(_) => {}
+                Ok(Some(Sign::Polled(_))) | Err(_) => {}
             }
         }
         Err(format!("it did not answer within {} s", fed.timeout.as_secs()))

@@ -181,7 +181,7 @@ impl Profile {
     }
 
     /// Whether all of its keys may have one age, at which each is stale that is active.
-    pub(super) fn is_of_one_age(&self) -> bool {
+    pub(super) fn is_of_one_age(self) -> bool {
         let is_fresh = match self.keys {
             Keys::None
             | Keys::OldInactive

@@ -32,11 +32,11 @@ struct Testbed {
 }
 
 impl Testbed {
-    fn with(options: Options) -> Self {
+    fn with(options: &Options) -> Self {
         let (sender, calls) = channel();
         let emulator = Router::new().fallback(take).with_state(sender);
         let emulator = query_server::serve("emulator", emulator).unwrap();
-        let ses = SimulatedSes::start(&options).unwrap();
+        let ses = SimulatedSes::start(options).unwrap();
         ses.pass_on_to(&format!("http://{emulator}"));
         let client = Client::new(ses.endpoint(), Account::nth(1));
         Self { ses, client, calls }
@@ -95,7 +95,7 @@ fn one_a_second(burst: u32) -> Options {
 
 #[tokio::test]
 async fn a_mail_is_passed_on_as_it_came() {
-    let testbed = Testbed::with(Options::default());
+    let testbed = Testbed::with(&Options::default());
     testbed.send("ada@corp.example").await.unwrap();
     let Seen { authorization, form } = testbed.calls.recv_timeout(DEADLINE).unwrap();
     assert!(authorization.contains("Credential=100000000001/"), "{authorization}");
@@ -105,7 +105,7 @@ async fn a_mail_is_passed_on_as_it_came() {
 
 #[tokio::test]
 async fn who_sends_too_fast_is_throttled_until_the_clock_moves_on() {
-    let testbed = Testbed::with(one_a_second(2));
+    let testbed = Testbed::with(&one_a_second(2));
     testbed.send("ada@corp.example").await.unwrap();
     testbed.send("ada@corp.example").await.unwrap();
     let refused = refusal(testbed.send("ada@corp.example").await);
@@ -121,7 +121,7 @@ async fn who_sends_too_fast_is_throttled_until_the_clock_moves_on() {
 #[tokio::test]
 async fn senders_that_keep_to_their_share_are_never_ahead_of_the_rate_and_late_mails_are_no_fault_of_theirs()
 {
-    let testbed = Testbed::with(one_a_second(2));
+    let testbed = Testbed::with(&one_a_second(2));
     let account = testbed.client.account();
     for _ in 0..2 {
         let _: IgnoredAny = testbed.client.query(SES, "GetSendQuota", &[]).await.unwrap();
@@ -140,14 +140,14 @@ async fn senders_that_keep_to_their_share_are_never_ahead_of_the_rate_and_late_m
 
 #[tokio::test]
 async fn a_sender_that_does_not_ask_for_the_rate_is_ahead_of_it() {
-    let testbed = Testbed::with(one_a_second(2));
+    let testbed = Testbed::with(&one_a_second(2));
     testbed.send("ada@corp.example").await.unwrap();
     assert_eq!(testbed.ses.mails_ahead_of_rate(testbed.client.account()), 1);
 }
 
 #[tokio::test]
 async fn the_daily_quota_is_one_of_any_24_hours() {
-    let testbed = Testbed::with(Options { per_day: Some(2), ..Options::default() });
+    let testbed = Testbed::with(&Options { per_day: Some(2), ..Options::default() });
     testbed.send("ada@corp.example").await.unwrap();
     testbed.ses.advance(Duration::from_hours(20));
     testbed.send("ada@corp.example").await.unwrap();
@@ -163,7 +163,7 @@ async fn the_daily_quota_is_one_of_any_24_hours() {
 
 #[tokio::test]
 async fn each_account_has_its_own_limits() {
-    let testbed = Testbed::with(Options { per_day: Some(1), ..one_a_second(1) });
+    let testbed = Testbed::with(&Options { per_day: Some(1), ..one_a_second(1) });
     testbed.send("ada@corp.example").await.unwrap();
     let other = Testbed { client: Client::new(testbed.ses.endpoint(), Account::nth(2)), ..testbed };
     other.send("ada@corp.example").await.unwrap();
@@ -183,7 +183,7 @@ async fn the_quota_says_what_the_limits_are_and_what_was_sent() {
         #[serde(rename = "GetSendQuotaResult")]
         quota: Quota,
     }
-    let testbed = Testbed::with(Options { per_day: Some(200), ..one_a_second(1) });
+    let testbed = Testbed::with(&Options { per_day: Some(200), ..one_a_second(1) });
     testbed.send("ada@corp.example").await.unwrap();
     let Response { quota } = testbed.client.query(SES, "GetSendQuota", &[]).await.unwrap();
     let expected = Quota { max24_hour_send: 200.0, max_send_rate: 1.0, sent_last24_hours: 1.0 };
@@ -192,7 +192,7 @@ async fn the_quota_says_what_the_limits_are_and_what_was_sent() {
 
 #[tokio::test]
 async fn an_unverified_sender_is_refused_until_it_is_verified() {
-    let testbed = Testbed::with(Options::default());
+    let testbed = Testbed::with(&Options::default());
     testbed.ses.set_unverified(true);
     let (code, message) = refusal(testbed.send("ada@corp.example").await);
     assert_eq!(code, "MessageRejected");
@@ -210,7 +210,7 @@ async fn an_unverified_sender_is_refused_until_it_is_verified() {
 
 #[tokio::test]
 async fn a_taken_mail_is_published_with_its_tags_to_the_topic_of_its_configuration_set() {
-    let testbed = Testbed::with(Options::default());
+    let testbed = Testbed::with(&Options::default());
     testbed.ses.publish_to(testbed.client.account(), "keynudge", TOPIC);
     testbed.send("ada@corp.example").await.unwrap();
     let mut event = testbed.next_event();
@@ -239,7 +239,7 @@ async fn a_taken_mail_is_published_with_its_tags_to_the_topic_of_its_configurati
 
 #[tokio::test]
 async fn the_address_says_what_follows_the_mail() {
-    let testbed = Testbed::with(Options::default());
+    let testbed = Testbed::with(&Options::default());
     testbed.ses.publish_to(testbed.client.account(), "keynudge", TOPIC);
     for (local_part, kind, member) in [
         ("bounce+1", "Bounce", "bounce"),
@@ -256,7 +256,7 @@ async fn the_address_says_what_follows_the_mail() {
 
 #[tokio::test]
 async fn nothing_is_published_about_a_refused_mail_or_where_events_are_off() {
-    let testbed = Testbed::with(Options { events: false, ..Options::default() });
+    let testbed = Testbed::with(&Options { events: false, ..Options::default() });
     testbed.ses.publish_to(testbed.client.account(), "keynudge", TOPIC);
     testbed.send("ada@corp.example").await.unwrap();
     testbed.ses.set_unverified(true);
