@@ -61,6 +61,7 @@ fn endpoint(config: &SdkConfig, action: &str) -> Option<String> {
 }
 
 /// What went wrong with `action` on `what`, and what to do about it.
+#[expect(clippy::needless_pass_by_value, reason = "called by `map_err`, which hands the error over")]
 pub(super) fn failed<E>(action: &str, what: &str, error: SdkError<E, HttpResponse>) -> anyhow::Error
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
