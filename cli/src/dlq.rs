@@ -21,11 +21,11 @@ use crate::aws::{Aws, ConnectionArgs};
 /// Dead letters: what Keynudge gave up.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  # every queue: letters, the oldest, their reasons
+  # Every queue: how many, the oldest, their reasons
   keynudge dlq list
-  # who, why, since when
+  # Whose, why, since when
   keynudge dlq show findings
-  # shows what it is about to do, asks, does it
+  # Shows what it is about to do, asks, does it
   keynudge dlq replay findings")]
 pub(crate) struct Dlq {
     #[command(subcommand)]

@@ -6,6 +6,7 @@ mod completions;
 mod dlq;
 mod doctor;
 mod interrupt;
+mod numbers;
 mod output;
 mod preview;
 mod rules;
@@ -22,25 +23,25 @@ use clap::{Parser, Subcommand};
 use crate::aws::ConnectionArgs;
 use crate::terminal::OutputClosed;
 
-/// The operator's tool of Keynudge.
+/// Find old AWS access keys and remind their owners.
 #[derive(Debug, Parser)]
 #[command(
     name = "keynudge",
     version,
     after_help = "Examples:
-  # whose keys are too old, without deploying anything
+  # Users with old access keys, and who would be mailed; deploys nothing
   keynudge scan
-  # the mail that an owner would get
+  # The mail that an owner would get
   keynudge preview
-  # what a deployment needs, and whether it has it
+  # What a deployment needs, and whether it has it
   keynudge doctor
-  # a run that mails nobody, followed to its end
+  # A run that mails nobody, followed to its end
   keynudge run --dry-run
-  # what was given up
+  # Failed messages, by queue and reason
   keynudge dlq list
 
-Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage; 3 stale keys found, where `scan \
-                  --fail-on-stale` asks for it."
+Exit codes: 0 done; 1 failed, declined, interrupted or incomplete; 2 wrong usage; \
+                  3 old keys found, with `scan --fail-on-stale`."
 )]
 struct Cli {
     #[command(flatten)]
@@ -51,7 +52,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell whose keys are too old, and who would be told, without deploying anything
+    /// List users with old access keys and who would be mailed. Deploys nothing
     Scan(scan::Scan),
     /// Show the mail that an owner would get
     Preview(Box<preview::Preview>),
@@ -61,7 +62,7 @@ enum Command {
     Run(runs::start::Start),
     /// Tell what the last runs came to, and what is waiting
     Status(runs::status::Status),
-    /// Dead letters: what Keynudge gave up
+    /// Inspect and retry failed messages (dead-letter queues)
     Dlq(dlq::Dlq),
     /// Write the completions of a shell
     Completions(completions::Completions),
@@ -137,26 +138,11 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use std::io;
+    use unicode_width::UnicodeWidthStr;
 
     #[test]
     fn verify_cli() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn no_example_is_broken_on_a_terminal_of_80_columns() {
-        fn check(command: &clap::Command) {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for line in help.lines().filter(|line| line.starts_with("  ")) {
-                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
-            }
-            // Theirs are written elsewhere.
-            command
-                .get_subcommands()
-                .filter(|below| !matches!(below.get_name(), "scan" | "preview"))
-                .for_each(check);
-        }
-        check(&Cli::command());
     }
 
     #[test]
@@ -179,5 +165,69 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    /// Every command, with what it has of the commands above it.
+    fn for_each(command: &mut clap::Command, check: &mut impl FnMut(&mut clap::Command)) {
+        command.build();
+        check(command);
+        command.get_subcommands_mut().for_each(|command| for_each(command, check));
+    }
+
+    /// `-h` and `--help` of every command. What is typed is not wrapped, since it would not be what is typed any more.
+    #[test]
+    fn no_line_of_help_is_wider_than_a_terminal_of_80_columns() {
+        let mut cli = Cli::command().term_width(80);
+        cli.build();
+        let mut too_wide = Vec::new();
+        for_each(&mut cli, &mut |command| {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let typed = examples.lines().filter(|line| line.starts_with(' ')).map(str::to_owned).collect();
+            let helps = [command.render_help(), command.render_long_help()];
+            let lines =
+                helps.iter().flat_map(|help| help.to_string().lines().map(str::to_owned).collect::<Vec<_>>());
+            let lines = lines.chain::<Vec<String>>(typed);
+            too_wide.extend(lines.filter(|line| line.width() > 80));
+        });
+        assert_eq!(too_wide, [""; 0]);
+    }
+
+    /// Below it, so that a terminal of any width shows it below it.
+    #[test]
+    fn an_example_is_explained_on_the_line_above() {
+        for_each(&mut Cli::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let typed = help.lines().filter(|line| line.starts_with("  keynudge "));
+            let explained: Vec<&str> =
+                typed.filter(|line| line.contains("  #") || line.trim().contains("   ")).collect();
+            assert_eq!(explained, [""; 0], "{}", command.get_name());
+        });
+    }
+
+    /// Errors of Rust's own, such as "invalid digit found in string", do not say what was wanted.
+    #[test]
+    fn a_wrong_number_is_refused_in_words_of_ours() {
+        let error_of =
+            |arguments: &[&str]| Cli::command().try_get_matches_from(arguments).err().map(|e| e.to_string());
+        let error = error_of(&["keynudge", "scan", "--days", "abc"]).unwrap();
+        let said = "invalid value 'abc' for '--days <N>': not a whole number of days (1 or more)";
+        assert!(error.contains(said), "{error}");
+        let mut numbers = 0;
+        for_each(&mut Cli::command(), &mut |command| {
+            let path: Vec<String> =
+                command.get_bin_name().unwrap_or_default().split(' ').map(str::to_owned).collect();
+            let valued = command.get_arguments().filter(|argument| argument.get_action().takes_values());
+            for long in valued.filter_map(clap::Arg::get_long) {
+                for wrong in ["abc", "0", "-1"] {
+                    let value = format!("--{long}={wrong}");
+                    let path = path.iter().map(String::as_str);
+                    let error =
+                        error_of(&path.chain([value.as_str()]).collect::<Vec<_>>()).unwrap_or_default();
+                    assert!(!error.contains("digit") && !error.contains("zero"), "{value}: {error}");
+                    numbers += usize::from(error.contains("not a whole number of "));
+                }
+            }
+        });
+        assert!(numbers > 15, "{numbers}");
     }
 }

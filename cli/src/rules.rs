@@ -14,6 +14,7 @@ use keynudge_core::listing::ListingRules;
 use keynudge_core::vars::{InvalidVar, Vars};
 
 use crate::aws::Parameters;
+use crate::numbers::whole;
 
 /// What settings are where nobody says otherwise, as `infra/template.yaml` has it.
 pub(crate) const DEFAULTS: [(&str, &str); 4] = [
@@ -31,7 +32,7 @@ pub(crate) struct RulesArgs {
     #[arg(long)]
     pub(crate) from_stack: bool,
     /// The age from which an active key is stale [default: 90]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole("days", NonZeroU32::MIN..))]
     days: Option<NonZeroU32>,
     /// Ages at which reminders rise a stage, separated by commas [default: the stack's; with --days, that one]
     #[arg(long, value_name = "DAYS", value_delimiter = ',')]

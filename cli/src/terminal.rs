@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::{iter, thread};
 
 use anyhow::Context;
 use chrono::TimeDelta;
@@ -12,7 +12,7 @@ use clap::builder::styling::{Style, Styles};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use keynudge_core::ids::steers;
-use terminal_size::Width;
+use terminal_size::{Height, Width};
 use tokio::sync::oneshot;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -89,28 +89,43 @@ fn is_colour_unwanted() -> bool {
 
 /// How many columns the terminal has that data goes to; none if it goes elsewhere.
 pub(crate) fn width() -> Option<usize> {
-    terminal_size::terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into())
+    size().map(|size| size.columns)
+}
+
+/// How much the terminal shows at once that data goes to; none if it goes elsewhere.
+pub(crate) fn size() -> Option<Size> {
+    let (Width(columns), Height(lines)) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(Size { lines: lines.into(), columns: columns.into() })
+}
+
+/// What a terminal shows at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) lines: usize,
+    pub(crate) columns: usize,
 }
 
 /// The text, its lines cut with `…` where they are longer than `width`.
 pub(crate) fn fitted(text: &str, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
-    let fit = |line: &str| {
-        if line.width() <= width {
-            return format!("{line}\n");
+    text.lines().map(|line| cut(line, width) + "\n").collect()
+}
+
+/// The line, cut with `…` where it is longer than `width`.
+fn cut(line: &str, width: usize) -> String {
+    if line.width() <= width {
+        return line.to_owned();
+    }
+    let mut cut = String::new();
+    let mut columns = 1;
+    for c in line.chars() {
+        columns += c.width().unwrap_or(0);
+        if columns > width {
+            break;
         }
-        let mut fitted = String::new();
-        let mut columns = 1;
-        for c in line.chars() {
-            columns += c.width().unwrap_or(0);
-            if columns > width {
-                break;
-            }
-            fitted.push(c);
-        }
-        format!("{}…\n", fitted.trim_end())
-    };
-    text.lines().map(fit).collect()
+        cut.push(c);
+    }
+    format!("{}…", cut.trim_end())
 }
 
 /// The text, broken at blanks so that only words longer than `width` exceed it. `used` columns of the first
@@ -185,21 +200,67 @@ pub(crate) fn no_progress() -> ProgressBar {
     ProgressBar::hidden()
 }
 
-/// A table without lines, whose columns at `right` hold numbers.
+/// A table without lines, whose columns at `right` hold numbers. On a terminal, no line of it is longer than that is wide.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell)));
+    table_within(width(), header, right, rows)
+}
+
+/// The same where a line has room for so many columns, if that matters.
+pub(crate) fn table_within(
+    width: Option<usize>,
+    header: &[&str],
+    right: &[usize],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect());
+    let mut rows: Vec<Vec<String>> =
+        iter::once(header.iter().map(ToString::to_string).collect()).chain(rows).collect();
+    if let Some(width) = width {
+        let widths = fitting(&natural_widths(&rows), width);
+        for (cell, width) in rows.iter_mut().flat_map(|row| row.iter_mut().zip(&widths)) {
+            *cell = cut(cell, *width);
+        }
     }
+    let mut rows = rows.into_iter();
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(rows.next().unwrap_or_default());
+    table.add_rows(rows);
     for (position, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
         if right.contains(&position) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     lines.concat()
+}
+
+/// Blanks between the columns of a table.
+const GAP: u16 = 2;
+
+/// What is cut keeps so many columns, if they fit: the last column, and each of the others.
+const LAST_MIN: usize = 16;
+const OTHERS_MIN: usize = 12;
+
+fn natural_widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| cell.width());
+    (0..columns).map(|column| rows.iter().map(|row| width(row, column)).max().unwrap_or_default()).collect()
+}
+
+/// The widths of columns that are together no wider than `width`, where that is possible. The last one is cut first, and
+/// the first one last.
+fn fitting(natural: &[usize], width: usize) -> Vec<usize> {
+    let mut widths = natural.to_owned();
+    let gaps = usize::from(GAP) * natural.len().saturating_sub(1);
+    let from_the_right = || (0..natural.len()).rev();
+    let last = from_the_right().take(1).map(|column| (column, LAST_MIN));
+    let others = from_the_right().skip(1).map(|column| (column, OTHERS_MIN));
+    for (column, least) in last.chain(others).chain(from_the_right().map(|column| (column, 1))) {
+        let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
+        widths[column] -= excess.min(widths[column].saturating_sub(least));
+    }
+    widths
 }
 
 /// The text on one line, and without anything that a terminal obeys or that hides what it says: a message may be
@@ -329,7 +390,41 @@ mod tests {
         assert_eq!([0, 1, 2].map(letters), ["0 letters", "1 letter", "2 letters"]);
     }
 
+    const HEADER: [&str; 3] = ["USER", "AGE", "WOULD TELL"];
+
+    fn rows() -> Vec<Vec<String>> {
+        let row = |row: [&str; 3]| row.map(str::to_owned).to_vec();
+        vec![
+            row(["amelie.lopez@corp.example", "2,078 d", "amelie.lopez@corp.example (user name)"]),
+            row(["ci", "90 d", "nobody: exempt until 2026-12-31"]),
+        ]
+    }
+
+    #[test]
+    fn a_table_on_a_narrow_terminal_cuts_its_last_column() {
+        assert_eq!(
+            table_within(Some(60), &HEADER, &[1], rows()),
+            "\
+USER                           AGE  WOULD TELL
+amelie.lopez@corp.example  2,078 d  amelie.lopez@corp.examp…
+ci                            90 d  nobody: exempt until 20…
+"
+        );
+        let whole = table_within(None, &HEADER, &[1], rows());
+        assert!(!whole.contains('…') && whole == table_within(Some(73), &HEADER, &[1], rows()), "{whole}");
+    }
+
     proptest! {
+        /// Names may be long, and signs twice as wide.
+        #[test]
+        fn no_line_of_a_table_is_wider_than_the_terminal(
+            rows in prop::collection::vec(prop::collection::vec("[a-z語🙂 ]{0,70}", 3), 0..5),
+            width in 20_usize..200,
+        ) {
+            let table = table_within(Some(width), &HEADER, &[1], rows);
+            prop_assert!(table.lines().all(|line| line.width() <= width), "{}", table);
+        }
+
         #[test]
         fn nothing_printable_holds_what_a_terminal_obeys(text in any::<String>()) {
             prop_assert!(!printable(&text).chars().any(is_obeyed_or_hidden));

@@ -43,6 +43,13 @@ pub const SECOND_EMULATOR: Packages = Packages {
     modules: "moto.server, moto.cloudformation.parsing, samtranslator",
 };
 
+/// axe-core, for tests of pages.
+pub const ACCESSIBILITY: Packages = Packages {
+    requirements: include_str!("../browser/requirements.txt"),
+    name: "axe-core",
+    modules: "axe_playwright_python",
+};
+
 /// What Keynudge is compared with.
 pub const CONTENDERS: Packages = Packages {
     requirements: include_str!("../contenders/requirements.txt"),
@@ -74,6 +81,20 @@ pub async fn python(packages: Packages, report: &impl Fn(&str)) -> Result<PathBu
         environment.make(report).await?;
     }
     Ok(environment.python())
+}
+
+/// A file of a module of these packages, which are installed first where they are missing.
+pub async fn module_file(
+    packages: Packages,
+    module: &str,
+    file: &str,
+    report: &impl Fn(&str),
+) -> Result<PathBuf> {
+    let python = python(packages, report).await?;
+    let program = format!("import {module} as m; print(m.__path__[0])");
+    let output =
+        run(Command::new(&python).args(["-c", &program])).await.map_err(Error::file("running", &python))?;
+    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(file))
 }
 
 fn hash(requirements: &str) -> String {

@@ -16,6 +16,7 @@ use crate::dlq::letter::Letter;
 use crate::dlq::queues::{Place, Queues};
 use crate::dlq::selection::report_not_put_back;
 use crate::interrupt::Interrupt;
+use crate::numbers::whole;
 use crate::terminal::{self, grouped, printable_json, rough};
 
 /// Count the letters in each queue, by reason.
@@ -27,7 +28,7 @@ pub(crate) struct List {
     #[command(flatten)]
     queues: Queues,
     /// Read at most so many letters of each queue for their reasons and ages
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = whole("letters", 1_usize..))]
     limit: usize,
     /// Print one JSON object per queue
     #[arg(long)]

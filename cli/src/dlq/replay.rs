@@ -21,6 +21,7 @@ use crate::dlq::letter::{Letter, Start};
 use crate::dlq::queues::{Origin, Place, Queues};
 use crate::dlq::selection::{self, Answer, MAX_FAILURES, Question, Tally, select};
 use crate::interrupt::Interrupt;
+use crate::numbers::whole;
 use crate::terminal::{self, letters};
 
 /// Letters under way at once. The rate is kept all the same.
@@ -29,10 +30,11 @@ const CONCURRENCY: usize = 8;
 /// Send letters back to where they failed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  # what a replay of all queues would do
+  # What a replay of all queues would do
   keynudge dlq replay --dry-run
   keynudge dlq replay findings --reason call_failed
-  keynudge dlq replay users --account 123456789012 --older-than 2h --yes")]
+  # One account's, without asking, at fifty a second
+  keynudge dlq replay users --account 123456789012 --rate 50 --yes")]
 #[command(group = ArgGroup::new("elsewhere").arg("queue_url").requires("to_queue_url"))]
 pub(crate) struct Replay {
     #[command(flatten)]
@@ -41,7 +43,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "URL", requires = "queue_url")]
     to_queue_url: Option<String>,
     /// Letters per second, at most
-    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = whole("letters", NonZeroU32::MIN..))]
     rate: NonZeroU32,
     #[command(flatten)]
     pub(crate) question: Question,

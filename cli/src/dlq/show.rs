@@ -14,20 +14,21 @@ use crate::dlq::letter::{CRASHED, Content, Failure, Letter, Start};
 use crate::dlq::queues::Queues;
 use crate::dlq::selection::{report_not_put_back, select};
 use crate::interrupt::Interrupt;
+use crate::numbers::whole;
 use crate::terminal::{self, letters, printable, printable_json, rough};
 
 /// Show letters, and put them back.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   keynudge dlq show findings --reason call_failed
-  # with the message as it is
+  # With the message as it is
   keynudge dlq show findings --body
   keynudge dlq show --user jane --json")]
 pub(crate) struct Show {
     #[command(flatten)]
     queues: Queues,
     /// Show at most so many letters of each queue
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole("letters", 1_usize..))]
     limit: usize,
     /// Show the bodies, too; they hold mail addresses and key ids
     #[arg(long)]

@@ -30,6 +30,7 @@ use self::sending::{Expected, Wanted};
 use crate::Outcome;
 use crate::aws::{Aws, ConnectionArgs};
 use crate::dlq::filter::age;
+use crate::numbers::whole;
 use crate::terminal;
 
 /// Queues of dead letters that belong to no other queue: what `keynudge dlq` calls them, and their outputs.
@@ -43,13 +44,15 @@ It only looks. ✔ is as it should be, ✘ does not work, ⚠ works and will bit
 Without a stack it says what it can: who you are, and what SES knows of the sender.
 
 Examples:
-  # before deploying
-  keynudge doctor --sender keynudge@example.com
+  # Before deploying
+  keynudge doctor --sender keynudge@example.com --expected-mails 800
+  # The same where SES sends from another region
   keynudge doctor --sender keynudge@example.com --ses-region eu-west-1
-  # the stack \"keynudge\", all of it
+  # The stack \"keynudge\", all of it
   keynudge doctor
-  # only errors of the last hour
+  # Another stack, with the errors of the last hour
   keynudge doctor --stack keynudge-test --since 1h
+  # For scripts: what does not work
   keynudge doctor --json | jq 'select(.status == \"failed\")'
 
 Exit codes: 0 if nothing is ✘, 1 if something is.")]
@@ -64,7 +67,7 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "NAME")]
     configuration_set: Option<String>,
     /// How many mails a run may come to, rather than the owners of stale keys that the last run found
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole("mails", 0_u64..))]
     expected_mails: Option<u64>,
     /// How far back to look for errors, such as 90s, 30m, 2h or 3d
     #[arg(long, value_name = "AGE", value_parser = age, default_value = "24h")]

@@ -29,12 +29,17 @@ use crate::{Cli, Outcome, terminal};
 /// Show the mail that an owner would get
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keynudge preview                                  # a made-up one
-  keynudge preview jane --from-stack                # jane's, as the stack writes it
-  keynudge preview jane --as-of 2026-12-01 --open   # on that day, in the browser
+  # A made-up one
+  keynudge preview
+  # Jane's, as the stack writes it
+  keynudge preview jane --from-stack
+  # Hers on that day, in the browser
+  keynudge preview jane --as-of 2026-12-01 --open
   keynudge preview --from-stack --send-test-to me@example.com
-  keynudge preview --write-templates keynudge       # the built-in words, to change
-  keynudge preview --templates keynudge             # what is wrong with them")]
+  # The built-in words, to change
+  keynudge preview --write-templates keynudge
+  # What is wrong with them
+  keynudge preview --templates keynudge")]
 pub(crate) struct Preview {
     /// The IAM user whose keys the mail is about; without, they are made up
     #[arg(value_name = "USER")]

@@ -9,6 +9,7 @@ use keynudge_core::ids::{EmailAddress, HttpsLink, Line};
 use keynudge_core::mail::ReminderSettings;
 
 use crate::aws::Parameters;
+use crate::numbers::whole;
 use crate::rules::{RulesArgs, Settings};
 
 /// The settings of mails; each has the default of the template's parameter.
@@ -34,7 +35,7 @@ pub(crate) struct MailArgs {
     #[arg(long, value_name = "ADDRESS")]
     redirect_all_to: Option<EmailAddress>,
     /// Days between two reminders [default: 7]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole("days", NonZeroU32::MIN..))]
     remind_every_days: Option<NonZeroU32>,
     /// The region whose SES knows the sender [default: the stack's]
     #[arg(long, value_name = "REGION")]

@@ -26,17 +26,17 @@ use crate::{Cli, Outcome};
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_help = "Examples:
-  # everything but the mails
+  # Everything but the mails
   keynudge run --dry-run
-  # shows what it is about to do, asks, and mails owners
+  # Shows what it is about to do, asks, and mails owners
   keynudge run
-  # who will be stale by then?
+  # Who will have old keys by then?
   keynudge run --dry-run --as-of 2027-01-01
-  # for scripts
+  # For scripts
   keynudge run --yes --no-follow
 
-Exit codes: 0 all is done, nothing was given up, and no account denied the role; 1 otherwise, and where the run was left before its end; 2 wrong \
-                  usage.")]
+Exit codes: 0 all is done, nothing was given up, and no account denied the role; \
+                  1 otherwise, and where the run was left before its end; 2 wrong usage.")]
 pub(crate) struct Start {
     /// Judge ages at this day's end (UTC), as 2026-12-31, or at an instant, as 2026-12-31T06:00:00Z [default: now]
     #[arg(long, value_name = "DATE", value_parser = as_of)]

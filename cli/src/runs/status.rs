@@ -17,6 +17,7 @@ use super::show;
 use crate::Outcome;
 use crate::aws::{Aws, ConnectionArgs};
 use crate::interrupt::Interrupt;
+use crate::numbers::whole;
 use crate::terminal::{self, printable, printable_json};
 
 /// To the upper left corner; and what was below the last line goes.
@@ -27,30 +28,30 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
 /// Tell what the last runs came to, and what is waiting
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  # the last runs, the newest one in detail, and the queues
+  # The last runs, the newest one in detail, and the queues
   keynudge status
-  # again every two seconds, until Ctrl-C
+  # Again every two seconds, until Ctrl-C
   keynudge status --watch
-  # one run in detail
+  # One run in detail
   keynudge status --run 2026-03-01T06:00:00Z
-  # for programs
+  # For scripts
   keynudge status --json | jq '.runs[0].owners'
 
 A dry run's MAILED is in parentheses: these owners would be mailed.
 
-SQS's own counts are up to a minute old. How old a queue's oldest message is, CloudWatch says, some minutes late
-(cloudwatch:GetMetricData); where it does not know, it is `-`, or null.")]
+SQS's own counts are up to a minute old. How old a queue's oldest message is, CloudWatch says, some \
+                  minutes late (cloudwatch:GetMetricData); where it does not know, it is `-`, or null.")]
 pub(crate) struct Status {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "run",
-        value_parser = clap::value_parser!(u16).range(1..))]
+        value_parser = whole("runs", 1_u16..))]
     runs: u16,
     /// Just this run
     #[arg(long, value_name = "RUN_ID")]
     run: Option<RunId>,
     /// Look again every so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = whole("seconds", 1_u64..))]
     watch: Option<u64>,
     /// Print one JSON object for each look
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! The report as CSV (RFC 4180): one row per stale key, for spreadsheets.
+//! The report as CSV (RFC 4180): one row per stale key, for spreadsheets, and then one per remark about the scan.
 
 use anyhow::{Context, Result, anyhow};
 use csv::{Terminator, WriterBuilder};
@@ -6,6 +6,7 @@ use keynudge_core::contact::Recipient;
 use keynudge_core::keys::{LastUsed, StaleKey};
 
 use super::json::{instant, outcome};
+use super::remarks::{EXEMPTION_INVALID, LAST_USE_UNREADABLE, OF_BEDROCK_API_KEY};
 use super::report::{Report, StaleOwner, Telling};
 use super::table::found_by;
 use crate::terminal::printable;
@@ -30,10 +31,10 @@ const COLUMNS: [&str; 17] = [
     "remark",
 ];
 
-/// What there is to remark about an owner.
-const OF_BEDROCK_API_KEY: &str = "made by Bedrock for an API key: nobody makes it an access key on purpose";
+/// The outcome of a row that is a remark about the scan, and about no key.
+const REMARK: &str = "remark";
 
-/// A heading, and a row for each key.
+/// A heading, a row for each key, and one for each remark.
 pub(super) fn render(report: &Report) -> Result<String> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(COLUMNS).context("writing CSV")?;
@@ -42,6 +43,10 @@ pub(super) fn render(report: &Report) -> Result<String> {
             let cells = row(report, owner, key);
             writer.write_record(cells.iter().map(|cell| harmless(cell))).context("writing CSV")?;
         }
+    }
+    for said in &report.remarks {
+        let cells = remark(report, said);
+        writer.write_record(cells.iter().map(|cell| harmless(cell))).context("writing CSV")?;
     }
     let csv = writer.into_inner().map_err(|error| anyhow!("writing CSV: {error}"))?;
     String::from_utf8(csv).context("writing CSV")
@@ -75,9 +80,30 @@ fn row(report: &Report, owner: &StaleOwner, key: &StaleKey) -> [String; COLUMNS.
         recipient,
         source,
         &exempt_until,
-        if owner.user_name.is_of_bedrock_api_key() { OF_BEDROCK_API_KEY } else { "" },
+        &flags(owner, key),
     ]
     .map(str::to_owned)
+}
+
+/// What the remarks say of owners, said of this one.
+fn flags(owner: &StaleOwner, key: &StaleKey) -> String {
+    let flags = [
+        owner.user_name.is_of_bedrock_api_key().then_some(OF_BEDROCK_API_KEY),
+        owner.exemption_invalid.then_some(EXEMPTION_INVALID),
+        key.last_used.is_none().then_some(LAST_USE_UNREADABLE),
+    ];
+    flags.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn remark(report: &Report, said: &str) -> [String; COLUMNS.len()] {
+    let cell = |column| match column {
+        "account_id" => report.account_id.as_str(),
+        "account_alias" => report.account_name.as_ref().map_or("", |name| name.as_str()),
+        "outcome" => REMARK,
+        "remark" => said,
+        _ => "",
+    };
+    COLUMNS.map(|column| cell(column).to_owned())
 }
 
 /// The cell as a spreadsheet shows it and runs nothing of it. Excel and its kin take what begins with one of
@@ -118,6 +144,7 @@ mod tests {
             keys: vec![key],
             telling: Telling::WithoutContact,
             passed_over: 0,
+            exemption_invalid: false,
         };
         Report {
             account_id: "111122223333".parse().unwrap(),
@@ -126,6 +153,7 @@ mod tests {
             alert_after_days: 90,
             contact_tag: "keynudge:contact".to_owned(),
             incomplete: None,
+            remarks: vec![],
             listed_whole: true,
             users_in_account: None,
             missed: vec![],

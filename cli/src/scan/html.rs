@@ -40,8 +40,9 @@ struct Page<'a> {
     as_of: String,
     alert_after_days: u32,
     contact_tag_option: String,
-    incomplete: Option<ShownIncomplete<'a>>,
-    of_bedrock_api_keys: Option<String>,
+    is_incomplete: bool,
+    remarks: &'a [String],
+    next: Next,
     figures: Vec<Figure>,
     chart: AgeChart,
     bands: Vec<Band<'a>>,
@@ -56,13 +57,13 @@ struct Page<'a> {
     version: &'static str,
 }
 
+/// How many there are of those with whom there is something to do next.
 #[derive(Serialize)]
-struct ShownIncomplete<'a> {
-    reason: &'a str,
-    not_checked: String,
-    listed: String,
-    /// What there is to say where the list of users ended early.
-    list_cut_short: Option<String>,
+struct Next {
+    mailed: Option<String>,
+    without_contact: Option<String>,
+    unused: Option<String>,
+    never_signed_in: Option<String>,
 }
 
 /// Owners whose oldest keys are about as old.
@@ -89,6 +90,7 @@ struct ShownOwner<'a> {
     keys: Vec<ShownKey<'a>>,
     told: Told<'a>,
     passed_over: u32,
+    exemption_invalid: bool,
     exempt_until: Option<String>,
 }
 
@@ -139,10 +141,11 @@ impl<'a> Page<'a> {
             account_id: report.account_id.as_str(),
             as_of: report.as_of.format("%-d %B %Y, %H:%M UTC").to_string(),
             alert_after_days: report.alert_after_days,
-            of_bedrock_api_keys: report.about_bedrock_api_keys(),
             // Quoted for a shell: a tag's key may hold blanks.
             contact_tag_option: format!("\"Key={},Value=OWNER@EXAMPLE.COM\"", report.contact_tag),
-            incomplete: ShownIncomplete::of(report),
+            is_incomplete: report.incomplete.is_some(),
+            remarks: &report.remarks,
+            next: Next::of(report, unused.len()),
             figures: figures(report, unused.len()),
             chart: AgeChart::new(&report.ages, report.alert_after_days),
             bands: bands(report),
@@ -162,20 +165,18 @@ impl<'a> Page<'a> {
     }
 }
 
-impl<'a> ShownIncomplete<'a> {
-    fn of(report: &'a Report) -> Option<Self> {
-        report.incomplete.as_deref().map(|reason| Self {
-            reason,
-            not_checked: grouped(report.users.not_checked),
-            listed: grouped(report.users.listed),
-            list_cut_short: (!report.listed_whole).then(|| list_cut_short(report.users_beyond_the_list())),
-        })
+impl Next {
+    fn of(report: &Report, unused: usize) -> Self {
+        let counts = report.owner_counts();
+        let some = |count, what| (count > 0).then(|| counted(count, what));
+        let never_signed_in = report.users.skipped.get(&SkipReason::NeverSignedIn).copied();
+        Self {
+            mailed: some(counts.mailed, "owner"),
+            without_contact: some(counts.without_contact, "owner"),
+            unused: some(unused, "old key"),
+            never_signed_in: some(never_signed_in.unwrap_or_default(), "user"),
+        }
     }
-}
-
-fn list_cut_short(users_in_account: Option<usize>) -> String {
-    let all = users_in_account.map(|users| format!(" of {} users", grouped(users))).unwrap_or_default();
-    format!("The list{all} could not be read to its end.")
 }
 
 impl<Row> Folded<Row> {
@@ -193,6 +194,7 @@ impl<'a> ShownOwner<'a> {
             keys: owner.keys.iter().map(|key| ShownKey::new(key, as_of)).collect(),
             told: Told::of(&owner.telling),
             passed_over: owner.passed_over,
+            exemption_invalid: owner.exemption_invalid,
             exempt_until: exempt_until(owner).map(|day| day.format(DAY).to_string()),
         }
     }
@@ -250,8 +252,8 @@ impl<'a> UnusedKey<'a> {
 fn headline(report: &Report) -> String {
     let account = report.account_name.as_ref().map_or(report.account_id.as_str(), |name| name.as_str());
     match report.owners.len() {
-        0 => format!("No owners of old access keys in {account}"),
-        owners => format!("{} of old access keys in {account}", counted(owners, "owner")),
+        0 => format!("No owners with old access keys in {account}"),
+        owners => format!("{} with old access keys in {account}", counted(owners, "owner")),
     }
 }
 
@@ -261,20 +263,22 @@ fn figures(report: &Report, unused: usize) -> Vec<Figure> {
     let keys = owners.iter().map(|owner| owner.keys.len()).sum();
     let oldest = owners.iter().map(oldest_days).max();
     let mut figures = vec![
-        Figure::new("owners of old keys", grouped(owners.len())).with_link("owners"),
+        Figure::new("owners with old keys", grouped(owners.len())).with_link("owners").main(),
+        Figure::new("would be mailed", told(|telling| matches!(telling, Telling::Mail(_))))
+            .with_link("next")
+            .main(),
+        Figure::new("without contact", told(|telling| *telling == Telling::WithoutContact))
+            .with_link("without-contact")
+            .main(),
+        Figure::new("exempt", told(|telling| matches!(telling, Telling::ExemptUntil(_)))).with_link("exempt"),
         Figure::new("old keys", grouped(keys)).with_link("ages"),
-        Figure::new("owners would be mailed", told(|telling| matches!(telling, Telling::Mail(_)))),
-        Figure::new("owners without contact", told(|telling| *telling == Telling::WithoutContact))
-            .with_link("without-contact"),
-        Figure::new("owners exempt", told(|telling| matches!(telling, Telling::ExemptUntil(_))))
-            .with_link("exempt"),
         Figure::new("unused old keys", grouped(unused)).with_link("unused"),
-        Figure::new("days old is the oldest", oldest.map_or("–".to_owned(), |days| grouped(days as usize))),
+        Figure::new("days: the oldest key", oldest.map_or("–".to_owned(), |days| grouped(days as usize))),
         Figure::new("users checked", grouped(report.users.checked)).with_link("users"),
     ];
     let not_tagged = owners.iter().filter(|owner| owner.telling == Telling::NotTagged).count();
     if not_tagged > 0 {
-        figures.push(Figure::new("owners outside the audience", grouped(not_tagged)));
+        figures.push(Figure::new("outside the audience", grouped(not_tagged)));
     }
     figures
 }
@@ -367,9 +371,9 @@ fn users(users: &Users) -> Vec<ShownUsers> {
 
 fn why_skipped(reason: SkipReason) -> &'static str {
     match reason {
-        SkipReason::NeverSignedIn => "skipped: never signed in to the console",
+        SkipReason::NeverSignedIn => "skipped: never signed in to the console, as service users never do",
         SkipReason::OutsidePath => "skipped: under another path",
-        SkipReason::TooYoung => "skipped: too young to have an old key",
+        SkipReason::TooYoung => "skipped: too young, created within the limit, and so were their keys",
         SkipReason::NoPassword => "skipped: no console password any more, by the credential report",
         SkipReason::NoActiveKey => "skipped: no active key, by the credential report",
         SkipReason::NoOldKey => "skipped: no old key, by the credential report",

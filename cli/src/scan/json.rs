@@ -23,6 +23,8 @@ struct Document<'a> {
     contact_tag: &'a str,
     complete: bool,
     incomplete_because: Option<&'a str>,
+    /// What stderr says beside the report.
+    remarks: &'a [String],
     /// Whether all users of the account are among those listed.
     listed_whole: bool,
     /// `null` where that may not be asked.
@@ -71,6 +73,8 @@ struct Owner<'a> {
     outcome: &'static str,
     recipient: Option<&'a Recipient>,
     exempt_until: Option<NaiveDate>,
+    /// The exemption tag holds no date, and exempts nobody.
+    exemption_invalid: bool,
     addresses_passed_over: u32,
     is_bedrock_api_key_user: bool,
     keys: Vec<Key<'a>>,
@@ -115,6 +119,7 @@ fn document(report: &Report) -> Document<'_> {
         contact_tag: &report.contact_tag,
         complete: report.incomplete.is_none(),
         incomplete_because: report.incomplete.as_deref(),
+        remarks: &report.remarks,
         listed_whole: report.listed_whole,
         users_in_account: report.users_in_account,
         missed: report.missed.iter().map(missed).collect(),
@@ -159,6 +164,7 @@ fn owner(owner: &StaleOwner) -> Owner<'_> {
         outcome: outcome(&owner.telling),
         recipient,
         exempt_until,
+        exemption_invalid: owner.exemption_invalid,
         addresses_passed_over: owner.passed_over,
         is_bedrock_api_key_user: owner.user_name.is_of_bedrock_api_key(),
         keys: owner.keys.iter().map(key).collect(),

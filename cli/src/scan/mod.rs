@@ -5,13 +5,15 @@ mod csv;
 mod html;
 mod json;
 mod permissions;
+mod remarks;
 pub(crate) mod report;
 mod scanner;
 mod table;
 
 use std::cmp::Reverse;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -21,37 +23,44 @@ use clap::{Args, CommandFactory, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use keynudge_aws::iam::Iam;
 use keynudge_core::audience::UserFilter;
-use keynudge_core::failure::CallFailed;
-use keynudge_core::ids::{AccountId, AccountName, UserName};
-use keynudge_core::ports::{AccountAliases, UnreadableUser};
+use keynudge_core::ids::{AccountId, AccountName};
+use keynudge_core::ports::AccountAliases;
 
-use self::report::{Missed, Report};
+use self::report::Report;
 use self::scanner::{Found, Scanner, Stopped};
-use self::table::counted;
 use crate::as_of::as_of;
 use crate::aws::iam::{RoleArn, iam_failed};
 use crate::aws::{Aws, ConnectionArgs, Parameters};
 use crate::interrupt::Interrupt;
+use crate::numbers::whole;
 use crate::output::Output;
 use crate::rules::{Rules, RulesArgs, Settings, one_of};
-use crate::terminal::{grouped, remark};
+use crate::terminal::{self, grouped, remark};
 use crate::{Cli, Outcome};
 
 const EXAMPLES: &str = "\
 Examples:
-  keynudge scan                                         who would be told today, in your own account
-  keynudge scan --audience all --days 180 --as-of 2026-12-31
-  keynudge scan --from-stack                            by the rules of the deployed stack
-  keynudge scan --role-arn arn:aws:iam::111122223333:role/audit --format csv --output keys.csv
-  keynudge scan --format json --fail-on-stale           for CI: exits with 3 if there are stale keys
+  # People with old keys in your own account, and who would be mailed today
+  keynudge scan
+  # Users who never signed in to the console, too, such as service users
+  keynudge scan --audience all
+  keynudge scan --days 180 --as-of 2026-12-31
+  # By the rules of the deployed stack
+  keynudge scan --from-stack
+  # A page for people who decide
+  keynudge scan --output scan.html
+  keynudge scan --role-arn arn:aws:iam::111122223333:role/audit -o keys.csv
+  # For CI: exits with 3 if there are old keys
+  keynudge scan --format json --fail-on-stale
 
-It only reads. Users without stale keys cost one call to IAM, the others three or four, and all calls share the account's \
-budget: when IAM throttles, they pause, and fewer are made at once. Ctrl-C prints what there is by then.
+It only reads. A user without old keys costs one call to IAM, the others three or four. All calls share the \
+account's budget: when IAM throttles them, they pause, and fewer are made at once. Ctrl-C prints what was found \
+by then.
 
-Exit codes: 0 all users are in the report; 1 the scan failed or is incomplete; 2 wrong usage; 3 stale keys found, with \
---fail-on-stale.";
+Exit codes: 0 all users are in the report; 1 the scan failed or is incomplete; 2 wrong usage; 3 old keys found, \
+with --fail-on-stale.";
 
-/// Tell whose keys are too old, and who would be told, without deploying anything
+/// List users with old access keys and who would be mailed. Deploys nothing
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Scan {
@@ -66,16 +75,16 @@ pub(crate) struct Scan {
     /// Assume this role first, such as one in another account
     #[arg(long, value_name = "ARN")]
     role_arn: Option<RoleArn>,
-    /// What the role wants to be shown
+    /// External ID that the role requires
     #[arg(long, value_name = "ID", requires = "role_arn")]
     external_id: Option<String>,
     /// Calls to IAM at once, from 1 to 64
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole("calls", 1..=64_u8))]
     concurrency: u8,
-    /// What to write; ids of keys are in all but the table
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-    /// Write to this file rather than to stdout; one that is there is replaced
+    /// What to write; ids of keys are in all but the table [default: as FILE ends (.json, .csv, .html), else table]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write to FILE instead of stdout; overwrites
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Exit with 3 if somebody in the audience has stale keys and is not exempt
@@ -138,27 +147,38 @@ impl Scan {
         if let (0, Some(Stopped::Failed(error))) = (found.users.listed, &found.stopped) {
             return Err(iam_failed(error.clone(), &format!("account {}", prepared.account_id)));
         }
-        found.remark(prepared.users);
-        found.remark_what_to_do(&prepared.account_id);
         if !io::stderr().is_terminal() {
             let done = grouped(found.users.done());
             let seconds = began.elapsed().as_secs_f64();
             remark(&format!("{done} of {} users in {seconds:.1} s.", grouped(found.users.listed)));
         }
         let report = report_of(prepared, as_of, found);
-        for missed in &report.missed {
-            remark(&format!("Not checked: {}: {}", missed.user_name.as_str(), missed.reason));
+        let terminal = terminal::size().filter(|_| self.output.is_none());
+        let text = self.format().render(&report, terminal)?;
+        let is_long = terminal.is_some_and(|terminal| text.lines().count() >= terminal.lines);
+        let written = output.write(&text);
+        // Below what was written, where they are still to be seen.
+        report.remarks.iter().for_each(|said| remark(said));
+        if is_long && self.format() == Format::Table {
+            remark(&table::summary(&report));
         }
-        if let Some(said) = report.about_bedrock_api_keys() {
-            remark(&format!("Look into {said}."));
-        }
-        output.write(&self.format.render(&report)?)?;
-        Ok(self.outcome(&report))
+        written.map(|()| self.outcome(&report))
+    }
+
+    /// The one given, else that of the file's ending.
+    fn format(&self) -> Format {
+        let ending = self.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
+        self.format.unwrap_or_else(|| match ending.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "json" => Format::Json,
+            "csv" => Format::Csv,
+            "html" | "htm" => Format::Html,
+            _ => Format::Table,
+        })
     }
 
     /// A page of HTML is of no use on a terminal. Ends the process, as wrong usage.
     fn require_a_place_for_html(&self) {
-        if self.format == Format::Html && self.output.is_none() && io::stdout().is_terminal() {
+        if self.format() == Format::Html && self.output.is_none() && io::stdout().is_terminal() {
             let message = "HTML is for a browser: add --output FILE, such as --output keynudge-scan.html";
             Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit();
         }
@@ -203,9 +223,10 @@ impl Scan {
 }
 
 impl Format {
-    fn render(self, report: &Report) -> Result<String> {
+    /// For this terminal, if it goes to one.
+    fn render(self, report: &Report, terminal: Option<terminal::Size>) -> Result<String> {
         match self {
-            Self::Table => Ok(table::render(report)),
+            Self::Table => Ok(table::render(report, terminal.map(|terminal| terminal.columns))),
             Self::Json => json::render(report),
             Self::Csv => csv::render(report),
             Self::Html => html::render(report),
@@ -213,105 +234,29 @@ impl Format {
     }
 }
 
-impl Found {
-    /// Why this is not about all users, if it is not.
-    fn incomplete(&self) -> Option<String> {
-        match &self.stopped {
-            Some(Stopped::Interrupted) => Some("interrupted".to_owned()),
-            Some(Stopped::Failed(error)) => Some(error.to_string()),
-            None => {
-                self.check_failed.as_ref().map(ToString::to_string).or_else(|| self.has_unreadable_users())
-            }
-        }
-    }
-
-    fn has_unreadable_users(&self) -> Option<String> {
-        let users = self.users.unreadable;
-        (users > 0).then(|| format!("{} not readable", counted(users, "user is", "users are")))
-    }
-
-    /// Says what the report does not, or not loud enough. `users` is how many the account has, where that is known.
-    fn remark(&self, users: Option<usize>) {
-        if let Some(reason) = self.incomplete() {
-            let missing = self.users.not_checked + self.users.unreadable;
-            let unlisted = users.unwrap_or_default().saturating_sub(self.users.listed);
-            let missing = match (self.is_listed_whole, unlisted) {
-                (true, _) => format!("{} missing", counted(missing, "user is", "users are")),
-                (false, 0) => {
-                    format!("{} missing, and those not listed yet", counted(missing, "user is", "users are"))
-                }
-                (false, unlisted) => {
-                    format!("{} missing", counted(missing + unlisted, "user is", "users are"))
-                }
-            };
-            remark(&format!("Incomplete, {reason}: {missing}."));
-        }
-        if let Some(reason) = &self.no_report {
-            remark(&format!("Without the credential report, all users were checked: {reason}."));
-        }
-        if let Some((keys, error)) = &self.last_use_unreadable {
-            remark(&format!("The last use of {} is not known: {error}.", counted(*keys, "key", "keys")));
-        }
-        if self.exemptions_invalid > 0 {
-            let owners =
-                counted(self.exemptions_invalid, "owner has an exemption tag", "owners have exemption tags");
-            remark(&format!("{owners} without a date (YYYY-MM-DD), which exempts nobody."));
-        }
-    }
-
-    /// Says what to do about what kept it from all users. What concerns one user is said with the user's name.
-    fn remark_what_to_do(&self, account_id: &AccountId) {
-        let error = match &self.stopped {
-            Some(Stopped::Failed(error)) => Some(error),
-            Some(Stopped::Interrupted) => None,
-            None => self.check_failed.as_ref().filter(|_| !self.is_listed_whole),
-        };
-        if let Some(error) = error {
-            remark(&format!("{:#}", iam_failed(error.clone(), &format!("account {account_id}"))));
-        }
-    }
-}
-
-/// A user who was missed, and what to do about it.
-fn missed((user_name, error): (UserName, CallFailed)) -> Missed {
-    let reason = format!("{:#}", iam_failed(error, &format!("user {}", user_name.as_str())));
-    Missed { user_name: user_name.as_str().to_owned(), reason }
-}
-
-/// A user who is not what IAM says its users are.
-fn unreadable(UnreadableUser { name, problem, .. }: UnreadableUser) -> Missed {
-    let reason = format!("{problem}, as IAM's documentation has it; please report that to Keynudge");
-    Missed { user_name: name, reason }
-}
-
-fn report_of(prepared: Prepared, as_of: DateTime<Utc>, found: Found) -> Report {
-    let incomplete = found.incomplete();
-    let mut owners = found.owners;
+fn report_of(prepared: Prepared, as_of: DateTime<Utc>, mut found: Found) -> Report {
     // The oldest first, and the same order each time.
-    owners.sort_by_cached_key(|owner| {
+    found.owners.sort_by_cached_key(|owner| {
         (Reverse(owner.keys.first().map(|key| key.age_days)), owner.user_name.clone())
     });
-    let mut of_bedrock_api_keys = found.of_bedrock_api_keys;
+    let mut of_bedrock_api_keys = found.of_bedrock_api_keys.clone();
     of_bedrock_api_keys.sort();
+    let remarks = remarks::of(&found, prepared.users, &prepared.account_id);
     Report {
         account_id: prepared.account_id,
         account_name: prepared.account_name,
         as_of,
         alert_after_days: prepared.rules.staleness.alert_after_days().get(),
         contact_tag: prepared.rules.contact.tag,
-        incomplete,
+        incomplete: found.incomplete(),
+        remarks,
         listed_whole: found.is_listed_whole,
         users_in_account: prepared.users,
-        missed: found
-            .missed
-            .into_iter()
-            .map(missed)
-            .chain(found.unreadable.into_iter().map(unreadable))
-            .collect(),
+        missed: remarks::all_missed(&found),
         users: found.users,
         ages: found.ages,
         of_bedrock_api_keys,
-        owners,
+        owners: found.owners,
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) contact_tag: String,
     /// Why it is not about all users, where it is not: `interrupted`, or what failed.
     pub(crate) incomplete: Option<String>,
+    /// What its reader has to know beside the owners, a sentence or two each; in every format, and on stderr.
+    pub(crate) remarks: Vec<String>,
     /// Whether the list of users was read to its end. If not, there are users that no count knows of.
     pub(crate) listed_whole: bool,
     /// How many users IAM says the account has, where that may be asked.
@@ -104,20 +106,6 @@ impl Report {
         self.owners.iter().map(|owner| owner.passed_over).sum()
     }
 
-    /// What there is to say about users of Bedrock's API keys who have an access key.
-    pub(crate) fn about_bedrock_api_keys(&self) -> Option<String> {
-        let names: Vec<&str> =
-            self.of_bedrock_api_keys.iter().map(UserName::as_str).take(MISSED_MAX).collect();
-        let more = self.of_bedrock_api_keys.len() - names.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        (!names.is_empty()).then(|| {
-            format!(
-                "{}{more}: made by Bedrock for an API key, with an active access key that nobody makes on purpose",
-                names.join(", ")
-            )
-        })
-    }
-
     /// Whether there is anybody whose keys are an operator's concern: stale, in the audience, and not exempt.
     pub(crate) fn has_stale_owners(&self) -> bool {
         let counts = self.owner_counts();
@@ -135,6 +123,8 @@ pub(crate) struct StaleOwner {
     pub(crate) telling: Telling,
     /// How many addresses were passed over.
     pub(crate) passed_over: u32,
+    /// The exemption tag holds no date, and exempts nobody.
+    pub(crate) exemption_invalid: bool,
 }
 
 /// What a deployment would do about a stale owner.

@@ -24,6 +24,7 @@ use keynudge_pages::ages::{AgeCounts, KeyState};
 use super::budget::{Budget, Patient, is_about_credentials};
 use super::permissions::{Permissions, REFUSALS_MAX};
 use super::report::{MISSED_MAX, StaleOwner, Telling, Users};
+use super::table::counted;
 use crate::interrupt::Interrupt;
 use crate::rules::Rules;
 
@@ -58,15 +59,29 @@ pub(super) struct Found {
     pub(super) of_bedrock_api_keys: Vec<UserName>,
     /// Users of the list who cannot be read, the first [`MISSED_MAX`] of them.
     pub(super) unreadable: Vec<UnreadableUser>,
-    /// Keys whose last use could not be read, and why, the first of them.
-    pub(super) last_use_unreadable: Option<(usize, CallFailed)>,
-    /// Stale owners whose exemption tag holds no date.
-    pub(super) exemptions_invalid: usize,
+    /// Why the last use of a key could not be read, the first of them.
+    pub(super) last_use_unreadable: Option<CallFailed>,
     /// Why there is no credential report, although it was wanted.
     pub(super) no_report: Option<String>,
 }
 
 impl Found {
+    /// Why this is not about all users, if it is not.
+    pub(super) fn incomplete(&self) -> Option<String> {
+        match &self.stopped {
+            Some(Stopped::Interrupted) => Some("interrupted".to_owned()),
+            Some(Stopped::Failed(error)) => Some(error.to_string()),
+            None => {
+                self.check_failed.as_ref().map(ToString::to_string).or_else(|| self.has_unreadable_users())
+            }
+        }
+    }
+
+    fn has_unreadable_users(&self) -> Option<String> {
+        let users = self.users.unreadable;
+        (users > 0).then(|| format!("{} not readable", counted(users, "user is", "users are")))
+    }
+
     /// Takes note of a user who could not be checked, or of a list that ends too soon.
     fn miss(&mut self, user: Option<UserName>, error: CallFailed) {
         if let Some(user) = user.filter(|_| self.missed.len() < MISSED_MAX) {
@@ -295,15 +310,15 @@ fn keep(
     unreadable: Vec<CallFailed>,
     found: &mut Found,
 ) {
-    for error in unreadable {
-        found.last_use_unreadable.get_or_insert((0, error)).0 += 1;
+    if let Some(error) = unreadable.into_iter().next() {
+        found.last_use_unreadable.get_or_insert(error);
     }
-    found.exemptions_invalid += usize::from(owner.exemption_is_invalid);
     found.owners.push(StaleOwner {
         user_name: user.name.clone(),
         user_id: user.id.clone(),
         keys,
         passed_over: owner.passed_over(),
+        exemption_invalid: owner.exemption_is_invalid,
         telling: match owner.verdict() {
             Verdict::Tell(recipient) => Telling::Mail(recipient),
             Verdict::WithoutContact => Telling::WithoutContact,

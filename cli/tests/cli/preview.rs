@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use chrono::{DateTime, Utc};
 use keynudge_testbed::aws::{CLOUDFORMATION, Client, PUT_ACCOUNT_DETAILS, SES};
+use keynudge_testbed::browser::{LOOKS, Look, Page};
 use keynudge_testbed::outbox::{Mail, mails};
 use keynudge_testbed::simulated_iam::account::Settings;
 use keynudge_testbed::simulated_iam::directory::{AccessKey, LastUse, Tag, User};
@@ -57,6 +58,30 @@ fn a_made_up_mail_needs_no_aws_and_is_whole() {
         "Keynudge wrote this mail. Example Corp runs it",
     ] {
         assert!(shown.contains(words), "{shown}");
+    }
+}
+
+/// Wide and narrow, light and dark. A mail has none of the rules of a page of ours: it is laid out by tables.
+#[test]
+fn axe_finds_nothing_wrong_with_any_mail() {
+    let directory = TempDir::new().unwrap();
+    let list = stdout(&preview(&["--list-made-up"]));
+    let mut browser: Option<Page> = None;
+    for kind in list.lines().skip(1).filter_map(|line| line.split_whitespace().next()) {
+        let file = directory.path().join(format!("{kind}.html"));
+        let output = preview(&["--made-up", kind, "--html", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{kind}: {}", stderr(&output));
+        let page = match &mut browser {
+            Some(page) => {
+                page.turn_to(&file).unwrap();
+                page
+            }
+            None => browser.insert(Page::open(&file).unwrap_or_else(|error| panic!("{error}"))),
+        };
+        for (screen, look) in LOOKS.into_iter().filter(|(_, look)| *look != Look::Print) {
+            page.show(screen, look).unwrap();
+            assert_eq!(page.violations().unwrap(), [""; 0], "{kind}, {screen:?}, {look:?}");
+        }
     }
 }
 

@@ -22,10 +22,10 @@ fn the_page_has_every_key_and_every_owner_on_any_screen_and_on_paper() {
     let totals = population.totals();
     let figures = texts(&mut page, ".figures .card");
     for (what, count) in [
-        ("owners of old keys", totals.stale_owners),
-        ("owners would be mailed", totals.mails),
-        ("owners without contact", totals.without_contact),
-        ("owners exempt", totals.exempt),
+        ("owners with old keys", totals.stale_owners),
+        ("would be mailed", totals.mails),
+        ("without contact", totals.without_contact),
+        ("exempt", totals.exempt),
         ("users checked", totals.checked),
     ] {
         assert!(figures.contains(&format!("{what}\n{count}")), "{what}: {count}: {figures:?}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::num::NonZeroU32;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use keynudge_testbed::simulated_iam::directory::{AccessKey, LastUse, Tag, User};
 use keynudge_testbed::simulated_iam::{Options, SimulatedIam, TokenBucket};
 use serde_json::Value;
 
-use crate::support::{eventually, fresh_account, interrupt, keynudge, stderr, stdout};
+use crate::support::{eventually, fresh_account, interrupt, keynudge, stderr, stdout, terminal};
 
 /// An account on a simulated IAM of its own.
 struct World {
@@ -537,7 +538,7 @@ async fn the_exit_code_tells_of_stale_keys_if_asked_to() {
     let exempt = World::with(&Options::default(), users);
     let output = exempt.scan(&[&AS_OF[..], &["--fail-on-stale"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
-    assert!(stdout(&output).contains("nobody: exempt until 2026-12-31"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("no: exempt until 2026-12-31"), "{}", stdout(&output));
 }
 
 #[tokio::test]
@@ -571,6 +572,101 @@ async fn a_file_is_replaced_whole_and_stdout_stays_empty() {
     let written = fs::read_to_string(world.directory.join("keys.csv")).unwrap();
     assert!(written.starts_with("account_id,") && written.ends_with("\r\n"), "{written}");
     assert_eq!(world.files(), ["keys.csv"], "nothing is left beside it");
+}
+
+/// Whoever is sent a report has not seen what stderr said when it was made.
+#[tokio::test]
+async fn every_remark_of_stderr_is_in_every_format() {
+    let mut users = few_users();
+    for (user, date) in [(0, "soon"), (1, "next year")] {
+        users[user].tags.push(Tag { key: "keynudge:exempt-until".to_owned(), value: date.to_owned() });
+    }
+    let world = World::with(&Options::default(), users);
+    let denied = ["GetAccessKeyLastUsed".to_owned()].into();
+    world.iam.set_account(&world.account, Settings { denied, ..Settings::default() });
+    world.iam.deny_keys_of(&world.account, ["robot".to_owned()].into());
+    let scan = |file: &str| {
+        let output = world.scan(&[&AS_OF[..], &["-o", file]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let said = stderr(&output);
+        let remarks: Vec<String> =
+            said.lines().filter(|line| !line.contains(" users in ")).map(str::to_owned).collect();
+        assert_eq!(remarks.len(), 4, "{said}");
+        (remarks, fs::read_to_string(world.directory.join(file)).unwrap())
+    };
+
+    let (remarks, json) = scan("a.json");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["remarks"], Value::from(remarks.clone()));
+    let owners = json["owners"].as_array().unwrap().iter();
+    let flagged: Vec<&Value> =
+        owners.filter(|owner| owner["exemption_invalid"] == true).map(|owner| &owner["user_name"]).collect();
+    assert_eq!(flagged, ["jane@corp.example", "=cmd@corp.example"]);
+    assert!(remarks[3].ends_with("exempts nobody: jane@corp.example, =cmd@corp.example."), "{remarks:?}");
+
+    let (remarks, csv) = scan("a.csv");
+    let rows: Vec<&str> = csv.split_terminator("\r\n").collect();
+    for (remark, row) in remarks.iter().zip(&rows[rows.len() - 4..]) {
+        let cell = remark.replace('"', "\"\"");
+        assert!(row.contains(",remark,,,,") && row.contains(&cell), "{remark}: {row}");
+    }
+    let flagged =
+        rows.iter().filter(|row| row.ends_with(",exemption tag without a date; last use not readable"));
+    assert_eq!(flagged.count(), 3, "jane has two keys: {csv}");
+
+    let (remarks, html) = scan("a.html");
+    let html =
+        [("&#x2f;", "/"), ("&#x27;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
+            .iter()
+            .fold(html, |html, (escaped, plain)| html.replace(escaped, plain));
+    assert!(remarks.iter().all(|remark| html.contains(remark.as_str())), "{remarks:?}");
+    assert_eq!(html.matches("<strong>exemption tag without a date</strong>").count(), 2);
+
+    let (remarks, table) = scan("a.txt");
+    assert!(remarks.iter().all(|remark| table.contains(&format!("\n{remark}\n"))), "{table}");
+    assert_eq!(table.matches("; exemption tag without a date\n").count(), 2, "{table}");
+}
+
+#[tokio::test]
+async fn on_a_terminal_no_line_is_too_wide_and_a_long_table_ends_with_its_counts() {
+    let world = World::of(&Population::typical(&Setting::default(), 300, 40, 10));
+    let (mut screen, other_end) = terminal();
+    let size = ["cols", "80", "rows", "24"];
+    let sized = Command::new("stty").args(size).stdin(other_end.try_clone().unwrap()).status().unwrap();
+    assert!(sized.success());
+    let child = world.command(&RULES).stdout(other_end).stderr(Stdio::piped()).spawn().unwrap();
+    let mut shown = Vec::new();
+    // Its end, when nobody is left at the other one, is an error on Linux.
+    let _ = screen.read_to_end(&mut shown);
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    let rows = shown.lines().filter(|line| line.contains('@')).count();
+    assert!(rows > 24, "{shown}");
+    let too_wide: Vec<&str> = shown.lines().filter(|line| line.chars().count() > 80).collect();
+    assert_eq!(too_wide, [""; 0]);
+    let said = stderr(&output);
+    assert!(said.lines().last().unwrap().starts_with("40 owners with old keys: "), "{said}");
+}
+
+#[tokio::test]
+async fn the_format_follows_the_ending_of_the_file() {
+    let world = few();
+    for (file, begins) in [
+        ("a.html", "<!doctype html>"),
+        ("a.HTM", "<!doctype html>"),
+        ("a.json", "{\n"),
+        ("a.csv", "account_id,"),
+        ("a.txt", "Account "),
+        ("a", "Account "),
+    ] {
+        let output = world.scan(&["-o", file]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let written = fs::read_to_string(world.directory.join(file)).unwrap();
+        assert!(written.starts_with(begins), "{file}: {written}");
+    }
+    world.scan(&["-o", "b.html", "--format", "csv"]);
+    let written = fs::read_to_string(world.directory.join("b.html")).unwrap();
+    assert!(written.starts_with("account_id,"), "what is asked for wins: {written}");
 }
 
 #[tokio::test]
@@ -653,5 +749,5 @@ async fn an_account_without_stale_keys_or_users_is_good_news() {
     let world = World::with(&Options::default(), vec![]);
     let output = world.scan(&["--fail-on-stale"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).contains("Stale owners  none\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("Owners    none with old keys\n"), "{}", stdout(&output));
 }

@@ -81,6 +81,8 @@ struct Bar {
     x: f64,
     title: String,
     parts: Vec<Part>,
+    /// Where one part ends and the next begins.
+    seams: Vec<f64>,
 }
 
 /// A piece of a bar; `kind` is its class in the page's style.
@@ -219,10 +221,11 @@ impl Layout {
             let y_top = self.y(base, top);
             Part { kind, y: y_top, height: round(self.y(base - keys, top) - y_top) }
         });
-        let parts = parts.collect();
+        let parts: Vec<Part> = parts.collect();
+        let seams = parts.iter().rev().skip(1).map(|part| part.y).collect();
         let keys = count.total();
         let title = format!("{}: {keys} key{}", self.days(at), if keys == 1 { "" } else { "s" });
-        Bar { x: round(self.x(at) + self.gap / 2.0), title, parts }
+        Bar { x: round(self.x(at) + self.gap / 2.0), title, parts, seams }
     }
 
     fn days(&self, bar: usize) -> String {

@@ -22,19 +22,26 @@ pub struct Figure {
     value: String,
     /// The id of the part of the page that takes it apart.
     link: Option<&'static str>,
+    is_main: bool,
 }
 
 impl Figure {
     /// This many of them.
     #[must_use]
     pub fn new(name: &'static str, value: String) -> Self {
-        Self { name, value, link: None }
+        Self { name, value, link: None, is_main: false }
     }
 
     /// Leads to where it is taken apart: an element with this id.
     #[must_use]
     pub fn with_link(self, id: &'static str) -> Self {
         Self { link: Some(id), ..self }
+    }
+
+    /// One of the few that matter most, shown larger.
+    #[must_use]
+    pub fn main(self) -> Self {
+        Self { is_main: true, ..self }
     }
 }
 

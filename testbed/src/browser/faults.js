@@ -86,6 +86,10 @@
       .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
+  const contrastOf = (one, other) => {
+    const [light, dark] = [luminance(one), luminance(other)].sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  };
   const probe = document.body.appendChild(document.createElement('i'));
   probe.style.backgroundColor = 'Canvas';
   const canvas = getComputedStyle(probe).backgroundColor;
@@ -100,12 +104,21 @@
   for (const { said, parent } of texts) {
     const style = getComputedStyle(parent);
     const color = parent instanceof SVGElement ? style.fill : style.color;
-    const [light, dark] = [luminance(color), luminance(behind(parent))].sort((a, b) => b - a);
-    const contrast = (light + 0.05) / (dark + 0.05);
+    const contrast = contrastOf(color, behind(parent));
     const size = parseFloat(style.fontSize);
     const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     if (contrast < (isLarge ? 3 : 4.5)) {
       faults.add(`text is hard to see, at a contrast of ${contrast.toFixed(2)}, in ${nameOf(parent)}: ${said}`);
+    }
+  }
+
+  // Shapes that carry a meaning: WCAG 1.4.11.
+  for (const shape of document.querySelectorAll('svg rect, .legend i')) {
+    const style = getComputedStyle(shape);
+    const color = shape instanceof SVGElement ? style.fill : style.backgroundColor;
+    const contrast = contrastOf(color, behind(shape.parentElement));
+    if (isVisible(shape) && contrast < 3) {
+      faults.add(`a shape is hard to see, at a contrast of ${contrast.toFixed(2)}: ${nameOf(shape)}`);
     }
   }
 

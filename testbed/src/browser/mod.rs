@@ -2,8 +2,8 @@
 
 mod devtools;
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, thread};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,9 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::devtools::DevTools;
+use crate::venv::{self, ACCESSIBILITY};
 use crate::{Error, Result};
 
 const FAULTS: &str = include_str!("faults.js");
+const AXE: &str = include_str!("axe.js");
 const CHART: &str = include_str!("chart.js");
 
 /// Kept when the frame after the next one begins: what is folded or unfolded counts as such from a frame on.
@@ -36,8 +38,8 @@ pub enum Screen {
 impl Screen {
     fn metrics(self) -> Value {
         match self {
-            Self::Desk => json!({ "width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": false }),
-            Self::Phone => json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true }),
+            Self::Desk => json!({ "width": 1200, "height": 900, "deviceScaleFactor": 1, "mobile": false }),
+            Self::Phone => json!({ "width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": true }),
         }
     }
 }
@@ -76,6 +78,7 @@ pub struct Chart {
 pub struct Page {
     devtools: DevTools,
     url: String,
+    has_axe: bool,
 }
 
 impl Page {
@@ -85,15 +88,21 @@ impl Page {
     ///
     /// [`Error::NoBrowser`] where there is none, [`Error::Browser`] if it fails.
     pub fn open(file: &Path) -> Result<Self> {
-        let file = fs::canonicalize(file).map_err(Error::file("opening", file))?;
         let mut devtools = DevTools::start()?;
         for domain in ["Page", "Runtime", "Log", "Network"] {
             devtools.call(&format!("{domain}.enable"), &json!({}))?;
         }
-        let mut page = Self { devtools, url: url(&file) };
+        let mut page = Self { devtools, url: String::new(), has_axe: false };
         page.show(Screen::Desk, Look::Light)?;
-        page.load()?;
+        page.turn_to(file)?;
         Ok(page)
+    }
+
+    /// Opens another file in the same browser.
+    pub fn turn_to(&mut self, file: &Path) -> Result<()> {
+        let file = fs::canonicalize(file).map_err(Error::file("opening", file))?;
+        (self.url, self.has_axe) = (url(&file), false);
+        self.load()
     }
 
     /// Waits until all of it is there. The empty page that a tab begins with says that it is, too.
@@ -122,9 +131,23 @@ impl Page {
     }
 
     /// What is wrong with the page as it is shown now: it scrolls sideways, text is cut off, sticks out of its box, lies over
-    /// other text or can hardly be told from what is behind it; or its parts cannot be told apart by those who hear it.
+    /// other text or can hardly be told from what is behind it; or its parts cannot be told apart by those who hear it. To that
+    /// axe-core adds what it finds.
     pub fn faults(&mut self) -> Result<Vec<String>> {
-        self.evaluate(FAULTS)
+        let mut faults: Vec<String> = self.evaluate(FAULTS)?;
+        faults.extend(self.violations()?);
+        Ok(faults)
+    }
+
+    /// What axe-core finds wrong with the page as it is shown now, by WCAG and as good practice.
+    pub fn violations(&mut self) -> Result<Vec<String>> {
+        if !self.has_axe {
+            let file = axe_core()?;
+            let axe_core = fs::read_to_string(&file).map_err(Error::file("reading", &file))?;
+            self.value(&format!("{axe_core}; null"))?;
+            self.has_axe = true;
+        }
+        self.evaluate(AXE)
     }
 
     /// What went wrong since it was opened: what it wanted from elsewhere, what its policy forbade, and errors.
@@ -190,6 +213,21 @@ impl Page {
         let content = answer["data"].as_str().and_then(|data| BASE64_STANDARD.decode(data).ok());
         content.ok_or_else(|| self.devtools.failed(format!("sent no file ({method})")))
     }
+}
+
+/// Where axe-core is.
+fn axe_core() -> Result<PathBuf> {
+    let find =
+        async || venv::module_file(ACCESSIBILITY, "axe_playwright_python", "axe.min.js", &|_| ()).await;
+    // On a thread of its own, since who asks may be in a runtime.
+    let found = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| runtime.block_on(find()))
+    });
+    found
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        .map_err(Error::file("starting a runtime for", Path::new("axe-core")))?
 }
 
 /// How many sheets of paper a PDF of Chromium's has: the count at the root of its pages.

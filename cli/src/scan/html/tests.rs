@@ -11,6 +11,7 @@ use keynudge_testbed::browser::{self, LOOKS, Look, Page, Screen};
 use keynudge_testbed::workspace;
 
 use super::*;
+use crate::scan::remarks::EXEMPTION_INVALID;
 
 const ALERT_AFTER_DAYS: u32 = 90;
 
@@ -61,6 +62,7 @@ fn made_up(owners: usize) -> Report {
         alert_after_days: ALERT_AFTER_DAYS,
         contact_tag: "keynudge:contact".to_owned(),
         incomplete: None,
+        remarks: vec![],
         listed_whole: true,
         users_in_account: Some(listed),
         missed: vec![],
@@ -98,6 +100,7 @@ fn owner(number: usize, random: &mut Rng) -> StaleOwner {
         keys,
         telling,
         passed_over,
+        exemption_invalid: false,
     }
 }
 
@@ -265,18 +268,17 @@ fn each_owner_has_who_would_be_told_and_each_key_when_it_was_used() {
     assert_eq!(
         texts(&mut page, "table.bands .told"),
         [
-            "team@acme.example\nnamed by the contact tag; 1 address passed over",
-            "team@acme.example\nfallback: no other address is known; 1 address passed over",
-            "nobody\nno address is known; 1 address passed over",
-            "nobody\nexempt until 2026-12-31; 1 address passed over",
-            "nobody\nnot in the audience: no contact tag; 1 address passed over",
+            "team@acme.example\nnamed by the contact tag; 1 address ignored",
+            "team@acme.example\nfallback: no other address is known; 1 address ignored",
+            "nobody\nno address is known; 1 address ignored",
+            "nobody\nexempt until 2026-12-31; 1 address ignored",
+            "nobody\nnot in the audience: no contact tag; 1 address ignored",
         ]
     );
     let figures = texts(&mut page, ".figures .card");
-    let expected =
-        ["owners would be mailed\n2", "owners without contact\n1", "owners exempt\n1", "unused old keys\n2"];
+    let expected = ["would be mailed\n2", "without contact\n1", "exempt\n1", "unused old keys\n2"];
     assert!(expected.iter().all(|figure| figures.contains(&(*figure).to_owned())), "{figures:?}");
-    assert!(figures.contains(&"owners outside the audience\n1".to_owned()), "{figures:?}");
+    assert!(figures.contains(&"outside the audience\n1".to_owned()), "{figures:?}");
     assert_eq!(texts(&mut page, "#without-contact ~ details:nth-of-type(2) tbody").len(), 1);
     assert_eq!(texts(&mut page, "#unused ~ details .used"), ["never", "2026-08-25\niam"]);
     assert_nothing_is_wrong(&mut page);
@@ -286,16 +288,91 @@ fn each_owner_has_who_would_be_told_and_each_key_when_it_was_used() {
 fn an_incomplete_scan_says_so_before_anything_else() {
     let mut report = made_up(3);
     report.incomplete = Some("interrupted".to_owned());
-    report.users.not_checked = 1_200;
-    report.users.listed += 1_200;
+    report.remarks = vec!["Incomplete, interrupted: 1,200 users are missing.".to_owned()];
     let mut page = open("incomplete", &report);
-    let said = text(&mut page, ".incomplete");
-    assert!(said.starts_with("Incomplete: interrupted\n1,200 of 1,219 users were not checked"), "{said}");
+    let said = text(&mut page, ".remarks");
+    assert!(said.starts_with("This report is incomplete") && said.ends_with(&report.remarks[0]), "{said}");
     assert!(page.evaluate::<String>("document.title").unwrap().ends_with("(incomplete)"));
     let top: f64 =
-        page.evaluate("document.querySelector('.incomplete').getBoundingClientRect().bottom").unwrap();
+        page.evaluate("document.querySelector('.remarks').getBoundingClientRect().bottom").unwrap();
     assert!(top < 400.0, "{top}");
     assert_nothing_is_wrong(&mut page);
+}
+
+#[test]
+fn owners_whose_exemption_tag_holds_no_date_are_flagged() {
+    let mut report = made_up(3);
+    report.owners[1].exemption_invalid = true;
+    let mut page = open("flagged", &report);
+    let flags =
+        texts(&mut page, "table.bands .told").into_iter().map(|told| told.contains(EXEMPTION_INVALID));
+    assert_eq!(flags.collect::<Vec<_>>(), [false, true, false]);
+    assert_nothing_is_wrong(&mut page);
+}
+
+/// Three figures are larger than all others; and what there is to do has a place of its own.
+#[test]
+fn what_matters_most_is_seen_first() {
+    let mut report = made_up(36);
+    report.users.skipped.insert(SkipReason::NeverSignedIn, 1_360);
+    let mut page = open("next", &report);
+    let sizes: Vec<f64> = page
+        .evaluate("[...document.querySelectorAll('.figures dd')].map((dd) => parseFloat(getComputedStyle(dd).fontSize))")
+        .unwrap();
+    let (main, others) = sizes.split_at(3);
+    assert!(main.iter().all(|size| others.iter().all(|other| *size > 1.5 * other)), "{sizes:?}");
+    assert_eq!(
+        texts(&mut page, ".figures .main dt"),
+        ["owners with old keys", "would be mailed", "without contact"]
+    );
+    let counts = report.owner_counts();
+    let next = text(&mut page, ".next");
+    assert!(next.contains(&format!("{} owners would be mailed", counts.mailed)), "{next}");
+    assert!(next.contains(&format!("{} owners without contact", counts.without_contact)), "{next}");
+    assert!(next.contains("1,360 users who never signed in") && next.contains("--audience all"), "{next}");
+    assert_eq!(text(&mut open("nothing-next", &made_up(0)), ".next"), "Nothing: no old key was found.");
+}
+
+/// Lines part owners, and not the keys of one.
+#[test]
+fn two_keys_of_one_owner_have_no_line_between_them() {
+    let report = made_up(36);
+    let mut page = open("lines", &report);
+    let lines: Vec<f64> = page
+        .evaluate(
+            "[...document.querySelectorAll('.owner tr:not(:last-child) > :not([rowspan])')]
+               .map((cell) => parseFloat(getComputedStyle(cell).borderBottomWidth))",
+        )
+        .unwrap();
+    let seconds = report.owners.iter().filter(|owner| owner.keys.len() == 2).count();
+    assert_eq!(lines, vec![0.0; 4 * seconds]);
+    assert!(seconds > 2);
+}
+
+/// A line of one pixel in the colour of what is behind, so that parts can be told apart by those who see no colours.
+#[test]
+fn parts_of_a_bar_are_kept_apart() {
+    let report = made_up(36);
+    let mut page = open("parts", &report);
+    for look in [Look::Light, Look::Dark] {
+        page.show(Screen::Desk, look).unwrap();
+        let [bars, parts, seams]: [usize; 3] = page
+            .evaluate(
+                "['g', 'g rect', 'g .seam'].map((part) => document.querySelectorAll(`.wide ${part}`).length)",
+            )
+            .unwrap();
+        assert!(parts > bars && seams == parts - bars, "{bars} bars of {parts} parts, {seams} seams");
+        let [line, card, width]: [String; 3] = page
+            .evaluate(
+                "(() => {
+                   const seam = getComputedStyle(document.querySelector('.wide .seam'));
+                   const card = getComputedStyle(document.querySelector('figure.card'));
+                   return [seam.stroke, card.backgroundColor, seam.strokeWidth];
+                 })()",
+            )
+            .unwrap();
+        assert_eq!((line, width.as_str()), (card, "1px"));
+    }
 }
 
 #[test]
@@ -303,7 +380,7 @@ fn nobody_to_tell_is_good_news() {
     let mut report = made_up(0);
     report.account_name = None;
     let mut page = open("nobody", &report);
-    assert_eq!(text(&mut page, "h1"), "No owners of old access keys in 111122223333");
+    assert_eq!(text(&mut page, "h1"), "No owners with old access keys in 111122223333");
     assert_eq!(text(&mut page, "p.right"), "Nobody has an old key.");
     assert_nothing_is_wrong(&mut page);
 }
@@ -328,7 +405,7 @@ fn hostile_names_are_shown_and_do_nothing() {
     backwards.keys[0].description = Some(format!("\u{5d0}{}", "W".repeat(250)).parse().unwrap());
     report.owners = vec![owner, backwards];
     let mut page = open("hostile", &report);
-    assert_eq!(text(&mut page, "h1"), "2 owners of old access keys in <script>alert(0)</script>");
+    assert_eq!(text(&mut page, "h1"), "2 owners with old access keys in <script>alert(0)</script>");
     assert_eq!(texts(&mut page, "table.bands bdi")[0], markup);
     assert_eq!(page.evaluate::<u32>("document.querySelectorAll('script, img').length").unwrap(), 0);
     assert_nothing_is_wrong(&mut page);

@@ -137,9 +137,9 @@ fn human(number: u64) -> String {
 fn figures(report: &Report) -> Vec<Figure> {
     let figures = &report.figures;
     vec![
-        Figure::new("stale owners", human(figures.stale_owners)),
-        Figure::new("mails", human(figures.mails as u64)),
-        Figure::new("without contact", human(figures.without_contact)),
+        Figure::new("owners with old keys", human(figures.stale_owners)).main(),
+        Figure::new("mails", human(figures.mails as u64)).main(),
+        Figure::new("without contact", human(figures.without_contact)).main(),
         Figure::new("exempt", human(figures.exempt)),
         Figure::new("dead letters", human(figures.dead_letters as u64)),
         Figure::new("duplicates", human(figures.duplicates as u64)),
@@ -156,11 +156,7 @@ fn flow(report: &Report) -> Vec<Step> {
         step("Producer", format!("lists {} users", human(figures.users))),
         step(
             "Worker",
-            format!(
-                "checks {}, finds {} with stale keys",
-                human(figures.checked),
-                human(figures.stale_owners)
-            ),
+            format!("checks {}, finds {} with old keys", human(figures.checked), human(figures.stale_owners)),
         ),
         step("Notifier", format!("writes {} mails", human(figures.mails as u64))),
         step("Owners", "rotate their keys".to_owned()),
