@@ -33,7 +33,7 @@ fn values(command: &Command, condition: &str) -> String {
 /// Write the completions of a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  keynudge completions bash > /etc/bash_completion.d/keynudge
+  source <(keynudge completions bash)
   keynudge completions zsh > \"${fpath[1]}/_keynudge\"
   keynudge completions fish > ~/.config/fish/completions/keynudge.fish")]
 pub(crate) struct Completions {

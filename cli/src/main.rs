@@ -223,7 +223,8 @@ mod tests {
                     let path = path.iter().map(String::as_str);
                     let error =
                         error_of(&path.chain([value.as_str()]).collect::<Vec<_>>()).unwrap_or_default();
-                    assert!(!error.contains("digit") && !error.contains("zero"), "{value}: {error}");
+                    let of_rust = ["digit found in string", "would be zero"];
+                    assert!(!of_rust.iter().any(|words| error.contains(words)), "{value}: {error}");
                     numbers += usize::from(error.contains("not a whole number of "));
                 }
             }

@@ -200,12 +200,12 @@ pub(crate) fn no_progress() -> ProgressBar {
     ProgressBar::hidden()
 }
 
-/// A table without lines, whose columns at `right` hold numbers. On a terminal, no line of it is longer than that is wide.
+/// A table without lines, whose columns at `right` hold numbers, as wide as its cells.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    table_within(width(), header, right, rows)
+    table_within(None, header, right, rows)
 }
 
-/// The same where a line has room for so many columns, if that matters.
+/// The same, cut to a terminal that is `width` columns wide.
 pub(crate) fn table_within(
     width: Option<usize>,
     header: &[&str],

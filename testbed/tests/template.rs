@@ -136,7 +136,8 @@ fn every_duration_is_what_its_resource_refers_to() {
         let durations = durations(&template, column);
         let unused: Vec<_> =
             durations.keys().filter(|name| USES.iter().all(|use_| use_.2 != *name)).collect();
-        assert_eq!((durations.len(), unused), (USES.len(), vec![]), "{column}");
+        let defined = USES.iter().filter(|use_| durations.contains_key(use_.2)).count();
+        assert_eq!((defined, unused), (USES.len(), vec![]), "{column}");
     }
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use futures::{StreamExt, future, stream};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use keynudge_core::ports::{REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE};
+use keynudge_core::ports::was_counted_as_given_up;
 
 use crate::Outcome;
 use crate::aws::Aws;
@@ -164,9 +164,7 @@ fn work_of<'a>(letter: &'a Letter, origin: &Origin) -> Option<Work<'a>> {
         Origin::Queue(_) => Some(Work::Message {
             body: &letter.body,
             group: letter.message_group_id.as_deref(),
-            was_given_up: [REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE]
-                .iter()
-                .any(|name| letter.attributes.contains_key(*name)),
+            was_given_up: was_counted_as_given_up(|name| letter.attributes.get(name).map(String::as_str)),
         }),
         Origin::Function(_) => letter.content.start.as_ref().map(Work::Start),
         Origin::Unknown => None,
@@ -268,9 +266,13 @@ mod tests {
     #[test]
     fn a_replay_says_whether_a_function_had_given_it_up() {
         let queue = Origin::Queue("https://sqs/users".to_owned());
-        for (attributes, expected) in
-            [(&[("reason", "call_failed")][..], true), (&[][..], false), (&[("replayed", "true")][..], true)]
-        {
+        for (attributes, expected) in [
+            (&[("reason", "call_failed")][..], true),
+            (&[][..], false),
+            (&[("replayed", "true")][..], true),
+            // It could not be read, so that no run counted it.
+            (&[("reason", "invalid_message")][..], false),
+        ] {
             let letter = Letter::read("users", received("m-1", 5, &check("jane"), attributes));
             let Some(Work::Message { was_given_up, .. }) = work_of(&letter, &queue) else {
                 panic!("no message")

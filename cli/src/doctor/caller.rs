@@ -122,7 +122,9 @@ fn may_scan(permission: Permission, tried: &Answer<Tried>, is_deployed: bool) ->
     match tried {
         Ok(Tried::Allowed) => Line::ok(action, "allowed"),
         Ok(Tried::NoReportYet) => Line::ok(action, "allowed; IAM has made no report in the last four hours"),
-        Ok(Tried::NobodyThere) => Line::unknown(action, "not tested: there is no user to try it on"),
+        Ok(Tried::NobodyThere) => {
+            Line::unknown(action, "not tested: no user or key could be listed to try it on")
+        }
         Ok(Tried::NoKeyThere { users: 1 }) => Line::unknown(action, "not tested: the only user has no key"),
         Ok(Tried::NoKeyThere { users }) => {
             Line::unknown(action, format!("not tested: none of the first {users} users has a key"))

@@ -16,16 +16,25 @@ pub(super) struct Gap {
     pub(super) length: Option<TimeDelta>,
 }
 
+/// The expression is neither a rate nor a cron expression that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotRecurring;
+
 /// The longest time without a firing from `from` on, if one is longer than `allowed`. Both are in the
 /// schedule's time zone, where its clocks may be put back by an hour.
 ///
-/// None of an expression that fires once, and of one that cannot be read: Scheduler takes no such.
-pub(super) fn longest_gap(expression: &str, from: NaiveDateTime, allowed: TimeDelta) -> Option<Gap> {
+/// An error for an expression that cannot be read here, or that fires once.
+pub(super) fn longest_gap(
+    expression: &str,
+    from: NaiveDateTime,
+    allowed: TimeDelta,
+) -> Result<Option<Gap>, NotRecurring> {
     if let Some(rate) = arguments(expression, "rate") {
-        let length = length_of(rate)?;
-        return (length > allowed).then_some(Gap { after: from, length: Some(length) });
+        let length = length_of(rate).ok_or(NotRecurring)?;
+        return Ok((length > allowed).then_some(Gap { after: from, length: Some(length) }));
     }
-    longest_gap_of(&cron(arguments(expression, "cron")?)?, from, allowed)
+    let cron = arguments(expression, "cron").and_then(cron).ok_or(NotRecurring)?;
+    Ok(longest_gap_of(&cron, from, allowed))
 }
 
 fn longest_gap_of(cron: &Cron, from: NaiveDateTime, allowed: TimeDelta) -> Option<Gap> {
@@ -59,7 +68,15 @@ fn cron(fields: &str) -> Option<Cron> {
         // 0/15
         .sloppy_ranges(true)
         .build();
-    parser.parse(&format!("0 {fields}")).ok()
+    parser.parse(&format!("0 {}", with_a_number_for_the_last_weekday(fields)?)).ok()
+}
+
+/// A day of the week `L` is Saturday, the last of a week. croner would read it as no day at all.
+fn with_a_number_for_the_last_weekday(fields: &str) -> Option<String> {
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let &[minutes, hours, days, months, weekdays, years] = fields.as_slice() else { return None };
+    let weekdays = if weekdays.eq_ignore_ascii_case("L") { "7" } else { weekdays };
+    Some([minutes, hours, days, months, weekdays, years].join(" "))
 }
 
 /// `rate(12 hours)`.
@@ -88,7 +105,7 @@ mod tests {
 
     /// In hours, from Sunday, 1 March 2026 on; where more than 26 are too many.
     fn hours(expression: &str) -> Option<i64> {
-        let gap = longest_gap(expression, at("2026-03-01T06:00:00"), TimeDelta::hours(26))?;
+        let gap = longest_gap(expression, at("2026-03-01T06:00:00"), TimeDelta::hours(26)).ok()??;
         Some(gap.length.map_or(i64::MAX, |length| length.num_hours()))
     }
 
@@ -107,6 +124,7 @@ mod tests {
             ("cron(0/30 8-17 ? * MON-FRI *)", Some(62)),
             ("cron(0 9 ? * MON *)", Some(7 * 24)),
             ("cron(0 9 ? * 1 *)", Some(7 * 24)),
+            ("cron(0 9 ? * L *)", Some(7 * 24)),
             ("cron(0 6 1 * ? *)", Some(31 * 24)),
             ("cron(0 6 L * ? *)", Some(31 * 24)),
             ("cron(0 6 ? * 2#1 *)", Some(35 * 24)),
@@ -128,11 +146,13 @@ mod tests {
 
     #[test]
     fn a_gap_is_named_by_the_firing_before_it() {
-        let gap =
-            longest_gap("cron(0 9 ? * MON-FRI *)", at("2026-03-01T06:00:00"), TimeDelta::hours(26)).unwrap();
+        let gap = longest_gap("cron(0 9 ? * MON-FRI *)", at("2026-03-01T06:00:00"), TimeDelta::hours(26))
+            .unwrap()
+            .unwrap();
         assert_eq!(gap.after, at("2026-03-06T09:00:00"));
-        let last =
-            longest_gap("cron(0 6 * * ? 2026)", at("2026-03-01T06:00:00"), TimeDelta::hours(26)).unwrap();
+        let last = longest_gap("cron(0 6 * * ? 2026)", at("2026-03-01T06:00:00"), TimeDelta::hours(26))
+            .unwrap()
+            .unwrap();
         assert_eq!(last, Gap { after: at("2026-12-31T06:00:00"), length: None });
     }
 }

@@ -112,10 +112,17 @@ fn gaps(schedule: &Schedule, deployment: &Deployment, now: DateTime<Utc>) -> Opt
         schedule.expression.starts_with("rate") || matches!(&*schedule.time_zone, "" | "UTC");
     let put_back = i64::from(!has_fixed_steps);
     let allowed = TimeDelta::try_hours(alarm - put_back)? - TimeDelta::minutes(1);
-    let Some(gap) = longest_gap(&schedule.expression, now.naive_utc(), allowed) else {
-        let fires_once = once(&schedule.expression).is_some();
-        return (!fires_once)
-            .then(|| Line::ok(CHECK, format!("less than the {alarm} h after which the alarm goes off")));
+    let gap = match longest_gap(&schedule.expression, now.naive_utc(), allowed) {
+        Ok(Some(gap)) => gap,
+        Ok(None) => {
+            let message = format!("less than the {alarm} h after which the alarm goes off");
+            return Some(Line::ok(CHECK, message));
+        }
+        Err(_) if once(&schedule.expression).is_some() => return None,
+        Err(_) => {
+            let message = format!("not known: cannot read {}", schedule.expression);
+            return Some(Line::unknown(CHECK, message));
+        }
     };
     let after = gap.after.format("%A, %Y-%m-%d %H:%M");
     let Some(length) = gap.length else {

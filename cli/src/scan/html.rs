@@ -64,6 +64,8 @@ struct Next {
     without_contact: Option<String>,
     unused: Option<String>,
     never_signed_in: Option<String>,
+    /// Everybody was checked, and no old key was found.
+    is_clean: bool,
 }
 
 /// Owners whose oldest keys are about as old.
@@ -175,6 +177,7 @@ impl Next {
             without_contact: some(counts.without_contact, "owner"),
             unused: some(unused, "old key"),
             never_signed_in: some(never_signed_in.unwrap_or_default(), "user"),
+            is_clean: report.owners.is_empty() && report.incomplete.is_none(),
         }
     }
 }

@@ -379,10 +379,7 @@ async fn an_error_says_what_to_do() {
     let stack = Stack::deploy().await;
     let nowhere = stack.url("none");
     for (command, advice) in [
-        (
-            &["dlq", "list", "--stack", "none"][..],
-            "there is no stack \"none\" in us-east-1: name it with --stack",
-        ),
+        (&["dlq", "list", "--stack", "none"][..], "there is no stack \"none\" in us-east-1 from http://"),
         (&["dlq", "list", "--queue-url", &nowhere], "there is no queue "),
         (
             &["dlq", "list", "--profile", "none"],

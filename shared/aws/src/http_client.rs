@@ -1,7 +1,7 @@
 //! The HTTP client that all of the SDK's clients share, and with it one pool of connections.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -18,11 +18,15 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// How long a connection may be idle and still be used again.
+/// How long a connection may be idle and still be used again, by the monotonic clock.
 ///
 /// AWS's services close idle connections, some after 20 seconds. A mail sent on such a connection may fail without an
-/// answer, and an unanswered mail counts as possibly taken for a quarter of an hour.
-const IDLE_MAX: Duration = Duration::from_secs(20);
+/// answer, and an unanswered mail counts as possibly taken for a quarter of an hour. With [`FROZEN_MAX`], no connection
+/// is idle for more than 15 seconds by any clock.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long the process may have stood still since the pool of connections was made.
+const FROZEN_MAX: Duration = Duration::from_secs(5);
 
 /// One HTTP client, and so one pool of connections, for all clients, of which there is one for each account.
 ///
@@ -31,9 +35,9 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 /// Lambda freezes a function between two invocations, for minutes at times, and a laptop sleeps. The pool drops
 /// connections that were idle for [`IDLE_MAX`], but it reads the monotonic clock, which may stand still in that time
 /// (`CLOCK_MONOTONIC` of a suspended machine does; AWS does not say what a frozen function's does, and caches that relied
-/// on it have outlived their time in public reports). The clock of day goes on or is set right. So the pool's timeout is
-/// for functions at work, and after a pause by the clock of day no connection from before it is used: the pool is made
-/// anew, which costs a handshake for each service.
+/// on it have outlived their time in public reports). The clock of day goes on or is set right. What it is ahead of the
+/// monotonic clock from call to call, the process stood still. After [`FROZEN_MAX`] of that the pool is made anew, which
+/// costs a handshake for each service.
 #[derive(Debug)]
 pub struct OneHttpClient {
     tls: TlsContext,
@@ -51,8 +55,34 @@ const END: &str = "-----END CERTIFICATE-----";
 #[derive(Debug)]
 struct Pool {
     client: SharedHttpClient,
-    /// When the last call began, by the clock of day.
-    last_used: Option<SystemTime>,
+    clocks: Clocks,
+}
+
+/// What the clocks say about how long the process stood still.
+#[derive(Debug, Default)]
+struct Clocks {
+    /// When the last call began, by the clock of day and the monotonic clock.
+    last_call: Option<(SystemTime, Instant)>,
+    /// How long the process has stood still since the pool was made.
+    frozen: Duration,
+}
+
+impl Clocks {
+    /// Whether the process has stood still for so long, as a call begins, that the pool must be made anew.
+    ///
+    /// Freezes add up: calls to one service do not keep the connections to another alive.
+    fn outlive_the_pool(&mut self, of_day: SystemTime, monotonic: Instant) -> bool {
+        if let Some((last_of_day, last_monotonic)) = self.last_call.replace((of_day, monotonic)) {
+            // A clock of day that was set back proves no pause.
+            let passed = of_day.duration_since(last_of_day).unwrap_or_default();
+            self.frozen += passed.saturating_sub(monotonic.saturating_duration_since(last_monotonic));
+        }
+        let is_outlived = self.frozen > FROZEN_MAX;
+        if is_outlived {
+            self.frozen = Duration::ZERO;
+        }
+        is_outlived
+    }
 }
 
 impl OneHttpClient {
@@ -83,7 +113,7 @@ impl OneHttpClient {
     }
 
     fn new(tls: TlsContext) -> Self {
-        let pool = Mutex::new(Pool { client: pooling(tls.clone()), last_used: None });
+        let pool = Mutex::new(Pool { client: pooling(tls.clone()), clocks: Clocks::default() });
         Self { tls, pool }
     }
 
@@ -102,13 +132,9 @@ impl HttpClient for OneHttpClient {
     ) -> SharedHttpConnector {
         let now = components.time_source().map_or_else(SystemTime::now, |clock| clock.now());
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back proves no pause.
-        let pause =
-            pool.last_used.and_then(|last_used| now.duration_since(last_used).ok()).unwrap_or_default();
-        if pause > IDLE_MAX {
+        if pool.clocks.outlive_the_pool(now, Instant::now()) {
             pool.client = pooling(self.tls.clone());
         }
-        pool.last_used = Some(now);
         pool.client.http_connector(settings, components)
     }
 
@@ -138,4 +164,31 @@ fn connector(
         builder.set_sleep_impl(components.sleep_impl());
     }
     builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_freezes_between_calls_add_up() {
+        let (mut of_day, monotonic) = (SystemTime::UNIX_EPOCH, Instant::now());
+        let mut clocks = Clocks::default();
+        let mut after_a_freeze_of = |seconds| {
+            of_day += Duration::from_secs(seconds);
+            clocks.outlive_the_pool(of_day, monotonic)
+        };
+        assert_eq!([0, 3, 2, 3, 3, 3].map(&mut after_a_freeze_of), [false, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn time_in_which_the_process_runs_is_no_freeze() {
+        let mut clocks = Clocks::default();
+        let began = Instant::now();
+        for minutes in 0..5 {
+            let passed = Duration::from_mins(minutes);
+            assert!(!clocks.outlive_the_pool(SystemTime::UNIX_EPOCH + passed, began + passed));
+        }
+        assert!(!clocks.outlive_the_pool(SystemTime::UNIX_EPOCH, began), "the clock of day was set back");
+    }
 }

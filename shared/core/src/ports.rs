@@ -179,6 +179,16 @@ pub const REASON_ATTRIBUTE: &str = "reason";
 /// The message attribute of a dead letter that `keynudge dlq replay` sent back: a function had given it up, and counted that.
 pub const REPLAYED_ATTRIBUTE: &str = "replayed";
 
+/// The reasons of messages that no function could read. They name no run, so that no run's record counts them.
+pub const UNREADABLE_REASONS: [&str; 2] = ["invalid_message", "subscription_unconfirmed"];
+
+/// Whether a run's record counts a message as given up, by its attributes: a function gave it up, and it came back by
+/// a replay, or by SQS's own redrive, which keeps the reason.
+pub fn was_counted_as_given_up<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> bool {
+    let is_readable = |reason: &str| !UNREADABLE_REASONS.contains(&reason);
+    attribute(REPLAYED_ATTRIBUTE).is_some() || attribute(REASON_ATTRIBUTE).is_some_and(is_readable)
+}
+
 /// A message that is given up, with the reason, for operators to look at and replay.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeadLetter {

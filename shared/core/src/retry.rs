@@ -41,6 +41,17 @@ pub struct RetryPolicy {
     pub operator_delay: Duration,
 }
 
+/// Since when a record is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordTimes {
+    /// When it was sent to its queue: SQS's `SentTimestamp`.
+    pub sent_at: DateTime<Utc>,
+    /// When its keys were first found stale, if its finding was sent back.
+    pub found_at: Option<DateTime<Utc>>,
+    /// When a function first got it: SQS's `ApproximateFirstReceiveTimestamp`.
+    pub first_received_at: DateTime<Utc>,
+}
+
 /// For how long a record is tried at least, however long ago its keys were first found stale: a finding that was sent back,
 /// or replayed, would else be given up at its first failure.
 const TRIED_AT_LEAST: TimeDelta = TimeDelta::hours(1);
@@ -80,17 +91,13 @@ impl WaitFor {
 }
 
 impl RetryPolicy {
-    /// Whether a record that was sent at `sent_at` and failed now is given up. What was sent back is a new record, and no
-    /// younger for it: its time counts from `found_at`, but it is tried for an hour before it is given up.
+    /// Whether a record that failed now is given up. What was sent back is a new record, and no younger for it: its time
+    /// counts from `found_at`. But it is tried for an hour before it is given up, and waiting on its queue is not trying.
     #[must_use]
-    pub fn gives_up(
-        &self,
-        sent_at: DateTime<Utc>,
-        found_at: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> bool {
+    pub fn gives_up(&self, times: RecordTimes, now: DateTime<Utc>) -> bool {
+        let RecordTimes { sent_at, found_at, first_received_at } = times;
         let since = found_at.map_or(sent_at, |found_at| found_at.min(sent_at));
-        now - since > self.give_up_after && now - sent_at > TRIED_AT_LEAST.min(self.give_up_after)
+        now - since > self.give_up_after && now - first_received_at > TRIED_AT_LEAST.min(self.give_up_after)
     }
 
     /// How long a record that was received `receives` times stays away, in whole seconds as SQS counts them. `random` is
@@ -212,26 +219,41 @@ mod tests {
         }
     }
 
+    fn received_when_sent(sent_at: DateTime<Utc>, found_at: Option<DateTime<Utc>>) -> RecordTimes {
+        RecordTimes { sent_at, found_at, first_received_at: sent_at }
+    }
+
     #[test]
     fn a_record_is_given_up_when_its_time_is_over() {
         let four_days = now() + TimeDelta::days(4);
-        assert!(!policy().gives_up(now(), None, four_days));
-        assert!(policy().gives_up(now(), None, four_days + TimeDelta::milliseconds(1)));
-        assert!(!policy().gives_up(now() + TimeDelta::hours(1), None, now()), "a clock that is behind");
+        assert!(!policy().gives_up(received_when_sent(now(), None), four_days));
+        assert!(policy().gives_up(received_when_sent(now(), None), four_days + TimeDelta::milliseconds(1)));
+        let ahead = received_when_sent(now() + TimeDelta::hours(1), None);
+        assert!(!policy().gives_up(ahead, now()), "a clock that is behind");
     }
 
     #[test]
     fn what_was_sent_back_is_no_younger_for_it_and_is_tried_for_an_hour_all_the_same() {
         let gives_up = |found_days_ago, sent_minutes_ago| {
             let found_at = now() - TimeDelta::days(found_days_ago);
-            policy().gives_up(now() - TimeDelta::minutes(sent_minutes_ago), Some(found_at), now())
+            let sent_at = now() - TimeDelta::minutes(sent_minutes_ago);
+            policy().gives_up(received_when_sent(sent_at, Some(found_at)), now())
         };
         assert_eq!([0, 30, 60, 61].map(|minutes| gives_up(9, minutes)), [false, false, false, true]);
         assert!(!gives_up(3, 24 * 60), "its days are not over");
         assert!(gives_up(-1, 5 * 24 * 60), "a finding that says it comes from tomorrow");
         let hasty = RetryPolicy { give_up_after: TimeDelta::minutes(2), ..policy() };
         let long_ago = Some(now() - TimeDelta::days(9));
-        assert!(hasty.gives_up(now() - TimeDelta::minutes(3), long_ago, now()), "no longer than any other");
+        let sent = received_when_sent(now() - TimeDelta::minutes(3), long_ago);
+        assert!(hasty.gives_up(sent, now()), "no longer than any other");
+    }
+
+    #[test]
+    fn waiting_on_a_queue_is_not_trying() {
+        let long_ago = now() - TimeDelta::days(9);
+        let sent = received_when_sent(now() - TimeDelta::hours(3), Some(long_ago));
+        assert!(policy().gives_up(sent, now()));
+        assert!(!policy().gives_up(RecordTimes { first_received_at: now(), ..sent }, now()));
     }
 
     proptest! {
@@ -244,7 +266,7 @@ mod tests {
         ) {
             let found_at = now() - TimeDelta::hours(found_hours_ago);
             let (mut at, mut receives) = (now(), 1);
-            while !policy().gives_up(now(), Some(found_at), at) {
+            while !policy().gives_up(received_when_sent(now(), Some(found_at)), at) {
                 at += policy().delay(wait_for, receives, at, random);
                 receives += 1;
             }
@@ -259,7 +281,7 @@ mod tests {
         for wait_for in [WaitFor::Service, WaitFor::Operator] {
             let mut at = now();
             let mut receives = 1;
-            while !policy().gives_up(now(), None, at) {
+            while !policy().gives_up(received_when_sent(now(), None), at) {
                 at += policy().delay(wait_for, receives, at, 1.0);
                 receives += 1;
             }

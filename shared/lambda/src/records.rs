@@ -20,9 +20,9 @@ use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccountId, UserId};
 use keynudge_core::messages::{AsOfLimit, InvalidMessage, Message, Run};
 use keynudge_core::ports::{
-    DeadLetter, DeadLetters, Outbox, REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE, Redelivery, RoleUse, RunRecords,
+    DeadLetter, DeadLetters, Outbox, Redelivery, RoleUse, RunRecords, was_counted_as_given_up,
 };
-use keynudge_core::retry::{RetryPolicy, WaitFor};
+use keynudge_core::retry::{RecordTimes, RetryPolicy, WaitFor};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -119,6 +119,7 @@ struct Envelope {
     body: String,
     group: Option<String>,
     sent_at: Option<DateTime<Utc>>,
+    first_received_at: Option<DateTime<Utc>>,
     attempts: u32,
     /// Whether a function gave it up before, and it was replayed.
     is_replayed: bool,
@@ -219,17 +220,19 @@ fn read_one<T>(
     let body = record.body.unwrap_or_default();
     let parsed = if body.len() > MAX_BODY_BYTES { Err(InvalidMessage::TooLarge) } else { parse(&body) };
     let number = |name: &str| record.attributes.get(name).and_then(|number| number.parse::<i64>().ok());
+    let instant = |name| number(name).and_then(DateTime::from_timestamp_millis);
     let attempts = number("ApproximateReceiveCount").and_then(|count| count.try_into().ok());
     let envelope = Envelope {
         message_id,
         receipt_handle: record.receipt_handle.unwrap_or_default(),
         body,
         group: record.attributes.get("MessageGroupId").cloned(),
-        sent_at: number("SentTimestamp").and_then(DateTime::from_timestamp_millis),
+        sent_at: instant("SentTimestamp"),
+        first_received_at: instant("ApproximateFirstReceiveTimestamp"),
         attempts: attempts.unwrap_or(1),
-        is_replayed: [REASON_ATTRIBUTE, REPLAYED_ATTRIBUTE]
-            .iter()
-            .any(|name| record.message_attributes.contains_key(*name)),
+        is_replayed: was_counted_as_given_up(|name| {
+            record.message_attributes.get(name)?.string_value.as_deref()
+        }),
         about: None,
     };
     Ok(Record { envelope, result: parsed.map_err(Failure::from) })
@@ -461,7 +464,10 @@ impl Envelope {
     /// Whether the time for which the record is tried is over.
     fn is_over(&self, retry: &RetryPolicy, now: DateTime<Utc>) -> bool {
         let found_at = self.about.as_ref().and_then(|about| about.found_at);
-        self.sent_at.is_some_and(|sent_at| retry.gives_up(sent_at, found_at, now))
+        self.sent_at.is_some_and(|sent_at| {
+            let first_received_at = self.first_received_at.unwrap_or(sent_at);
+            retry.gives_up(RecordTimes { sent_at, found_at, first_received_at }, now)
+        })
     }
 
     /// Where a delay cannot be set, the record returns after its queue's visibility timeout.

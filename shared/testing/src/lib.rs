@@ -127,7 +127,7 @@ pub fn event_sent_at(bodies: &[String], sent_at: DateTime<Utc>) -> SqsEvent {
                     "ApproximateReceiveCount": "3",
                     "SentTimestamp": sent_at.timestamp_millis().to_string(),
                     "SenderId": ACCOUNT,
-                    "ApproximateFirstReceiveTimestamp": "1772344800001",
+                    "ApproximateFirstReceiveTimestamp": sent_at.timestamp_millis().to_string(),
                     "MessageGroupId": ACCOUNT,
                 },
                 "messageAttributes": {},
