@@ -35,7 +35,7 @@ pub(crate) struct RulesArgs {
     #[arg(long, value_name = "N", value_parser = whole("days", NonZeroU32::MIN..))]
     days: Option<NonZeroU32>,
     /// Ages at which reminders rise a stage, separated by commas [default: the stack's; with --days, that one]
-    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = whole("days", NonZeroU32::MIN..))]
     stages_after_days: Vec<NonZeroU32>,
     /// Whose keys count; `tagged` is with the contact tag [default: signed-in-users]
     #[arg(long, value_name = "AUDIENCE", value_parser = one_of::<Audience>(&["signed-in-users", "all", "tagged"]))]
