@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
 
 use rcgen::{
@@ -34,6 +35,9 @@ pub struct HttpsFronts {
     run: RunDirectory,
 }
 
+/// How many this process has started: each has a directory of its own.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
 impl HttpsFronts {
     /// Makes the certificates. Whoever trusts the bundle trusts the fronts, and all that `usual_roots`, in PEM, trusts.
     ///
@@ -42,7 +46,7 @@ impl HttpsFronts {
     /// [`Error::Start`] if there can be no certificates, [`Error::File`] if the bundle cannot be written.
     pub fn start(usual_roots: &str) -> Result<Self> {
         let Chain { root_pem, config } = Chain::new().map_err(failed)?;
-        let run = RunDirectory::create("https")?;
+        let run = RunDirectory::create(&format!("https-{}", STARTED.fetch_add(1, Ordering::Relaxed)))?;
         let fronts = Self { config: Arc::new(config), runtime: serving_runtime().map_err(failed)?, run };
         let bundle = format!("{usual_roots}\n{root_pem}");
         fs::write(fronts.bundle(), bundle).map_err(Error::file("writing", &fronts.bundle()))?;

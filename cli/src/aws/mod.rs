@@ -5,6 +5,8 @@ mod errors;
 pub(crate) mod iam;
 mod inspection;
 pub(crate) mod oldest;
+mod playground;
+mod roots;
 pub(crate) mod runs;
 mod test_mail;
 
@@ -21,7 +23,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_cloudformation::types::Stack;
-use aws_sdk_sqs::config::ProvideCredentials;
+use aws_sdk_sqs::config::{ProvideCredentials, SharedHttpClient};
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_types::os_shim_internal::{Env, Fs};
 use clap::Args;
@@ -95,10 +97,15 @@ impl Aws {
     }
 
     async fn connect_in(args: &ConnectionArgs, region: Option<Region>) -> Result<Self> {
+        if args.endpoint_url.is_none() {
+            playground::check()?;
+        }
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT);
+        let http_client = roots::http_client(args.profile.as_deref()).await?;
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http_client.clone())
             .timeout_config(timeouts.build())
             .retry_config(RetryConfig::standard());
         if let Some(region) = &region {
@@ -109,7 +116,11 @@ impl Aws {
         }
         if let Some(profile) = &args.profile {
             require_profile(profile).await?;
-            loader = loader.profile_name(profile).credentials_provider(credentials_of(profile, region));
+            loader = loader.profile_name(profile).credentials_provider(credentials_of(
+                profile,
+                region,
+                http_client,
+            ));
         }
         let config = loader.load().await;
         name_endpoints_of(&config);
@@ -225,8 +236,12 @@ async fn region_of(args: &ConnectionArgs) -> Option<Region> {
 
 /// The credentials of a profile named on the command line. It wins over the environment's keys, which the SDK would
 /// take first.
-fn credentials_of(profile: &str, region: Option<Region>) -> ProfileFileCredentialsProvider {
-    let config = ProviderConfig::default().with_region(region);
+fn credentials_of(
+    profile: &str,
+    region: Option<Region>,
+    http_client: SharedHttpClient,
+) -> ProfileFileCredentialsProvider {
+    let config = ProviderConfig::default().with_region(region).with_http_client(http_client);
     ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build()
 }
 

@@ -98,6 +98,7 @@ fn a_first_hour() {
     runs(&terminal, &totals);
     replays(&terminal, &totals);
     updates(&playground);
+    ends(playground, &packages);
 }
 
 /// Who would be mailed? As a table, and as a page.
@@ -188,6 +189,20 @@ fn replays(terminal: &Terminal<'_>, totals: &Totals) {
     // A second run on the same day mails nobody again.
     terminal.keynudge(&["run", "--yes"]);
     assert_eq!(terminal.mails(), totals.mails);
+}
+
+/// In the second terminal, nothing is asked of what is not there.
+fn ends(mut playground: Running, packages: &Packages) {
+    let environment = fs::read_to_string(playground.environment()).unwrap();
+    playground.signal("INT");
+    assert_eq!(playground.exit_code(), Some(0));
+    fs::write(playground.environment(), environment).unwrap();
+    let tool = packages.operators_tool().unwrap();
+    let terminal = Terminal { playground: &playground, tool };
+    let too_late = terminal.try_keynudge(&["status"]);
+    assert_eq!(too_late.status.code(), Some(1));
+    assert!(stderr(&too_late).contains("the playground of this shell has ended"), "{}", stderr(&too_late));
+    fs::remove_file(playground.environment()).unwrap();
 }
 
 /// Parameters that are not given keep their values, and what is repaired stays so.
