@@ -112,6 +112,10 @@ fn listed<T: ToString>(values: &[T]) -> String {
 }
 
 impl Rules {
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method of `Vars<'_>` is of one lifetime alone"
+    )]
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Self> {
         let allowed = settings.allowed_domains()?;
         let listing = settings.read(|vars| vars.listing_rules())?;
@@ -151,6 +155,10 @@ impl Settings<'_> {
     }
 
     /// Those named, else the sender's. Without either, nobody is passed over: what is only reported mails nobody.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method of `Vars<'_>` is of one lifetime alone"
+    )]
     fn allowed_domains(&self) -> Result<AllowedDomains> {
         let is_set = |name| self.lookup(name).is_some_and(|value| !value.is_empty());
         if is_set("ALLOWED_DOMAINS") || is_set("SENDER") {

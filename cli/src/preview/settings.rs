@@ -151,6 +151,10 @@ mod tests {
     const FOR_TESTBEDS: &str = "Timing";
 
     /// The settings that the tool asks for where it can: `AlertAfterDays` and its like.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method of `Vars<'_>` is of one lifetime alone"
+    )]
     fn asked_for() -> BTreeSet<String> {
         let asked = RefCell::new(BTreeSet::new());
         let given = |name: &str| {

@@ -184,6 +184,10 @@ impl Scan {
         }
     }
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method of `Vars<'_>` is of one lifetime alone"
+    )]
     async fn prepare(&self, connection: &ConnectionArgs) -> Result<Prepared> {
         // A stack is in a region, IAM in none.
         let mut aws = if self.rules.from_stack {

@@ -61,6 +61,9 @@ fn a_made_up_mail_needs_no_aws_and_is_whole() {
     }
 }
 
+/// Good practice for whole pages. A mail program shows a mail within a page of its own.
+const OF_WHOLE_PAGES: [&str; 2] = ["(axe: landmark-one-main)", "(axe: region)"];
+
 /// Wide and narrow, light and dark. A mail has none of the rules of a page of ours: it is laid out by tables.
 #[test]
 fn axe_finds_nothing_wrong_with_any_mail() {
@@ -80,7 +83,9 @@ fn axe_finds_nothing_wrong_with_any_mail() {
         };
         for (screen, look) in LOOKS.into_iter().filter(|(_, look)| *look != Look::Print) {
             page.show(screen, look).unwrap();
-            assert_eq!(page.violations().unwrap(), [""; 0], "{kind}, {screen:?}, {look:?}");
+            let mut violations = page.violations().unwrap();
+            violations.retain(|violation| !OF_WHOLE_PAGES.iter().any(|rule| violation.contains(rule)));
+            assert_eq!(violations, [""; 0], "{kind}, {screen:?}, {look:?}");
         }
     }
 }
