@@ -46,7 +46,7 @@ const ROUNDED_UP_MS: f64 = 1.0;
 /// The template's alarms.
 const ALARMS: u32 = 20;
 /// The functions' metrics, of one dimension each. A run that does not need them all sends fewer.
-const METRICS: u32 = 48;
+const METRICS: u32 = 49;
 /// A metric costs what it does for the hours in which it is sent; a daily run sends them in one.
 const PART_OF_DAY_WITH_METRICS: f64 = 1.0 / 24.0;
 /// The queues that Lambda looks at.
@@ -218,14 +218,15 @@ mod tests {
         let declared = metrics.split_once("\nmetrics! {").unwrap().1.split_once("\n}").unwrap().0;
         let names = declared.lines().filter(|line| line.ends_with(',') && !line.contains("///"));
         // These are in the runs' records alone.
-        let names = names.filter(|name| !name.ends_with("Repeated,") && !name.ends_with("Returned,"));
+        let of_records = ["Repeated,", "Replayed,", "Returned,"];
+        let names = names.filter(|name| !of_records.iter().any(|end| name.ends_with(end)));
         assert_eq!(names.count(), METRICS as usize);
     }
 
-    /// By hand: 2.00 for alarms, 0.60 for metrics, 0.72 for looks at empty queues.
+    /// By hand: 2.00 for alarms, 0.6125 for metrics, 0.72 for looks at empty queues.
     #[test]
     fn a_month_costs_three_dollars_whoever_is_mailed() {
-        assert!((fixed_per_month() - 3.32).abs() < 1e-9, "{}", fixed_per_month());
+        assert!((fixed_per_month() - 3.3325).abs() < 1e-9, "{}", fixed_per_month());
     }
 
     /// By hand: 1 million of each, at the prices above.
