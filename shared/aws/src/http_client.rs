@@ -33,10 +33,10 @@ const FROZEN_MAX: Duration = Duration::from_secs(5);
 /// By itself, the SDK would set up TLS with every root certificate for each client that is made, and throw it away.
 ///
 /// Lambda freezes a function between two invocations, for minutes at times, and a laptop sleeps. The pool drops
-/// connections that were idle for [`IDLE_MAX`], but it reads the monotonic clock, which may stand still in that time
+/// connections that were idle for `IDLE_MAX`, but it reads the monotonic clock, which may stand still in that time
 /// (`CLOCK_MONOTONIC` of a suspended machine does; AWS does not say what a frozen function's does, and caches that relied
 /// on it have outlived their time in public reports). The clock of day goes on or is set right. What it is ahead of the
-/// monotonic clock from call to call, the process stood still. After [`FROZEN_MAX`] of that the pool is made anew, which
+/// monotonic clock from call to call, the process stood still. After `FROZEN_MAX` of that the pool is made anew, which
 /// costs a handshake for each service.
 #[derive(Debug)]
 pub struct OneHttpClient {

@@ -7,7 +7,7 @@
 //! ends. If a process dies, exceeds the function's timeout or reports an error, the whole batch comes back.
 //! Unlike Lambda, it limits no memory and counts no retries: the queue's redrive policy does.
 //!
-//! No process outlives this: they are children of [`crate::launcher`]'s.
+//! No process outlives this: the emulator's launcher is the parent of them all.
 //!
 //! # Layout
 //!
