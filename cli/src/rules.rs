@@ -154,7 +154,7 @@ impl Settings<'_> {
         (self.given)(name).or_else(|| self.parameters.get(&parameter(name)).cloned()).or_else(default)
     }
 
-    /// Those named, else the sender's. Without either, nobody is passed over: what is only reported mails nobody.
+    /// Those named, else the sender's. Without either, every address counts, since a report sends no mail.
     #[expect(
         clippy::redundant_closure_for_method_calls,
         reason = "a method of `Vars<'_>` is of one lifetime alone"

@@ -573,7 +573,7 @@ async fn a_file_is_replaced_whole_and_stdout_stays_empty() {
     assert_eq!(world.files(), ["keys.csv"], "nothing is left beside it");
 }
 
-/// Whoever is sent a report has not seen what stderr said when it was made.
+/// Somebody who gets a report by mail has not seen what stderr said when it was made.
 #[tokio::test]
 async fn every_remark_of_stderr_is_in_every_format() {
     let mut users = few_users();
