@@ -9,7 +9,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a shell reports for a program that a signal ended is this and the signal's number.
-const ENDED_BY_SIGNAL: i32 = 128;
+const ENDED_BY_SIGNAL: u8 = 128;
+
+/// The numbers that POSIX gives to SIGINT and SIGTERM.
+const INTERRUPT: u8 = 2;
+const TERMINATE: u8 = 15;
 
 /// Runs a program to its end, or until somebody ends it, and says on standard error what went wrong. Either way, everything
 /// is taken down with it: whatever it has started ends when it is dropped.
@@ -28,12 +32,13 @@ fn run_to_either_end<E: From<io::Error>>(
 ) -> Result<ExitCode, E> {
     let runtime = Runtime::new()?;
     let outcome = runtime.block_on(async {
+        let told_to_end = told_to_end()?;
         let mut program = pin!(program);
         tokio::select! {
             // First the program: one that waits to be told knows better what it ends with.
             biased;
             finished = &mut program => finished,
-            signal = told_to_end() => Ok(signal?),
+            code = told_to_end => Ok(code),
         }
     });
     // Not to wait for a thread that waits for another process's lock.
@@ -46,20 +51,22 @@ fn say(what: &str) {
     eprintln!("{what}");
 }
 
-/// Waits until somebody ends the program, by Ctrl-C or by `kill`. Returns what it has to end with.
+/// Listens from now on, not from the first poll on: a program that says that it may be ended has to be listening by then.
+/// The future is there when somebody ends the program, by Ctrl-C or by `kill`, and says what the program has to end with.
 ///
 /// # Errors
 ///
 /// If signals cannot be heard.
-pub async fn told_to_end() -> io::Result<ExitCode> {
+pub fn told_to_end() -> io::Result<impl Future<Output = ExitCode>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let kind = tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
-    };
-    let code = u8::try_from(ENDED_BY_SIGNAL + kind.as_raw_value()).map_err(io::Error::other)?;
-    Ok(ExitCode::from(code))
+    Ok(async move {
+        let number = tokio::select! {
+            _ = interrupt.recv() => INTERRUPT,
+            _ = terminate.recv() => TERMINATE,
+        };
+        ExitCode::from(ENDED_BY_SIGNAL + number)
+    })
 }
 
 #[cfg(test)]

@@ -278,6 +278,7 @@ async fn functions_and_accounts_decide_together_who_is_let_in() {
         populations.push(emulator_iam::create(aws, population, || ()).await.unwrap());
     }
     let parameters = Parameters::unpaced()
+        .with("Timing", "testbed")
         .with("Audience", "all")
         .with("AllowAsOf", "true")
         .with("Accounts", "organization")

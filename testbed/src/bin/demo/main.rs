@@ -20,8 +20,9 @@ fn main() -> ExitCode {
     interrupt::run(async {
         let finished = run::run(&options).await?;
         if options.keep {
+            let told_to_end = interrupt::told_to_end()?;
             complain(&format!("The emulator is at {}; Ctrl-C ends it.", finished.emulator.endpoint()));
-            interrupt::told_to_end().await?;
+            told_to_end.await;
         }
         anyhow::Ok(finished.code)
     })

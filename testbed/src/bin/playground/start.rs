@@ -59,8 +59,9 @@ pub(crate) async fn run(options: &Options, place: &Place) -> Result<ExitCode> {
         configuration_set,
         events_topic_arn,
     })?;
+    let told_to_end = interrupt::told_to_end()?;
     tell(&welcome(options.users, &account, &shown(&place.environment())));
-    interrupt::told_to_end().await?;
+    told_to_end.await;
     emulator.end();
     Ok(ExitCode::SUCCESS)
 }
