@@ -86,11 +86,12 @@ impl MailArgs {
 
 impl MailSettings {
     fn read(settings: &Settings<'_>) -> Result<Self> {
+        let allowed = settings.allowed_recipients()?;
         settings.read(|vars| {
             Ok(Self {
-                reminder: vars.reminder_settings()?,
+                reminder: vars.reminder_settings(&allowed)?,
                 sender: vars.optional("SENDER")?,
-                reply_to: vars.optional("REPLY_TO")?,
+                reply_to: vars.mailbox("REPLY_TO", &allowed)?,
                 templates_layer: vars.optional("TEMPLATES_LAYER_ARN")?,
                 ses_region: vars.optional("SES_REGION")?,
                 configuration_set: vars.optional("CONFIGURATION_SET")?,

@@ -252,7 +252,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         user: &User,
         found: &RefCell<Found>,
     ) -> Result<(), CallFailed> {
-        let Rules { staleness, audience, contact, .. } = self.rules;
+        let Rules { staleness, owner: rules, .. } = self.rules;
         let Some(UserKeys { all, stale }) = check::keys_of(iam, &user.name, staleness, self.as_of).await?
         else {
             self.count(&[], found);
@@ -263,7 +263,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
             point_out(user, &all, &mut found.borrow_mut());
             return Ok(());
         }
-        let owner = check::owner_of(iam, &user.name, *audience, contact, self.as_of).await?;
+        let owner = check::owner_of(iam, &user.name, rules, self.as_of).await?;
         let Some(owner) = owner else {
             self.count(&[], found);
             return Ok(());
@@ -318,7 +318,7 @@ fn keep(
         user_id: user.id.clone(),
         keys,
         passed_over: owner.passed_over(),
-        exemption_invalid: owner.exemption_is_invalid,
+        refused_exemption: owner.refused_exemption,
         telling: match owner.verdict() {
             Verdict::Tell(recipient) => Telling::Mail(recipient),
             Verdict::WithoutContact => Telling::WithoutContact,

@@ -598,8 +598,10 @@ async fn every_remark_of_stderr_is_in_every_format() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["remarks"], Value::from(remarks.clone()));
     let owners = json["owners"].as_array().unwrap().iter();
-    let flagged: Vec<&Value> =
-        owners.filter(|owner| owner["exemption_invalid"] == true).map(|owner| &owner["user_name"]).collect();
+    let flagged: Vec<&Value> = owners
+        .filter(|owner| owner["refused_exemption"] == "not_a_date")
+        .map(|owner| &owner["user_name"])
+        .collect();
     assert_eq!(flagged, ["jane@corp.example", "=cmd@corp.example"]);
     assert!(remarks[3].ends_with("exempts nobody: jane@corp.example, =cmd@corp.example."), "{remarks:?}");
 

@@ -22,6 +22,7 @@ use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::records::{self, Failure, Reason, Record, Source};
+use keynudge_lambda::vars::AsOfRule;
 use lambda_runtime::Error;
 use tokio::time::{Instant, timeout};
 
@@ -194,7 +195,7 @@ where
         counts: &Metrics,
     ) -> Result<Outcome, CallFailed> {
         let user = &check.user.name;
-        let Rules { staleness, audience, contact, .. } = &self.rules;
+        let staleness = &self.rules.staleness;
         let as_of = check.run.as_of;
         let Some(UserKeys { stale, .. }) = check::keys_of(store, user, staleness, as_of).await? else {
             return Ok(Outcome::Gone);
@@ -205,13 +206,13 @@ where
         if self.was_told(check, &stale, counts).await {
             return Ok(Outcome::NotDue);
         }
-        let Some(owner) = check::owner_of(store, user, *audience, contact, as_of).await? else {
+        let Some(owner) = check::owner_of(store, user, &self.rules.owner, as_of).await? else {
             return Ok(Outcome::Gone);
         };
         let user_id = check.user.id.as_str();
-        if owner.exemption_is_invalid {
+        if let Some(refused) = owner.refused_exemption {
             counts.count(Metric::ExemptionsInvalid);
-            tracing::warn!(user_id, "the exemption tag holds no date");
+            tracing::warn!(user_id, ?refused, "the exemption tag exempts nobody");
         }
         if owner.passed_over() > 0 {
             counts.add(Metric::ContactsPassedOver, owner.passed_over() as usize);
@@ -239,7 +240,14 @@ where
             Owner { account_id: check.account_id.clone(), user_id: check.user.id.clone(), book: rules.book };
         let notice = Notice::about(&check.run, self.rules.staleness.stage(stale), stale);
         match timeout(LEDGER_PATIENCE, self.ledger.read(&owner)).await {
-            Ok(Ok(entry)) => !entry.is_due(&notice, rules.remind_every_days),
+            Ok(Ok(entry)) => {
+                let at_any_date = self.rules.as_of == AsOfRule::Any;
+                let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
+                if is_changed {
+                    counts.count(Metric::LedgerImplausible);
+                }
+                !entry.is_due(&notice, rules.remind_every_days)
+            }
             failed => {
                 let error = failed.ok().and_then(Result::err).map(tracing::field::display);
                 tracing::warn!(
@@ -274,6 +282,7 @@ where
             recipient,
             stage: self.rules.staleness.stage(&keys),
             keys,
+            refused_exemption: owner.refused_exemption,
             checked_at: (self.source.clock)(),
             found_at: check.found_at,
         }
@@ -327,14 +336,15 @@ pub(crate) mod tests {
     use aws_lambda_events::sqs::SqsEvent;
     use keynudge_core::accounts::Scope;
     use keynudge_core::audience::Audience;
-    use keynudge_core::contact::{AllowedDomains, ContactRules, ContactSource};
+    use keynudge_core::check::OwnerRules;
+    use keynudge_core::contact::{AllowedRecipients, ContactRules, ContactSource};
+    use keynudge_core::exemption::RefusedExemption;
     use keynudge_core::failure::FailureClass;
     use keynudge_core::ids::ClaimId;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
     use keynudge_core::ledger::{Entry, MailboxHash, NotReachedReason, Sent, SesEvent};
     use keynudge_core::messages::Message as _;
     use keynudge_core::ports::Book;
-    use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryLedger, MemoryQueue,
         MemoryRedelivery, MemoryRunRecords, event, given_back, key, no_time, now, plenty_of_time,
@@ -372,14 +382,17 @@ pub(crate) mod tests {
         Rules {
             scope,
             staleness: StalenessPolicy::new(90.try_into().unwrap(), vec![]).unwrap(),
-            audience: Audience::All,
-            denied_role_delay: Duration::from_mins(10),
-            contact: ContactRules {
-                tag: "keynudge:contact".to_owned(),
-                default_domain: Some("example.com".parse().unwrap()),
-                fallback: None,
-                allowed: AllowedDomains::new(["example.com".parse().unwrap()]),
+            owner: OwnerRules {
+                audience: Audience::All,
+                contact: ContactRules {
+                    tag: "keynudge:contact".to_owned(),
+                    default_domain: Some("example.com".parse().unwrap()),
+                    fallback: None,
+                    allowed: AllowedRecipients::new(["example.com".parse().unwrap()]),
+                },
+                max_exemption_days: 90.try_into().unwrap(),
             },
+            denied_role_delay: Duration::from_mins(10),
             told: ToldRules { remind_every_days: 7.try_into().unwrap(), book: Book::Live },
             as_of: AsOfRule::NotAhead,
         }
@@ -577,10 +590,26 @@ pub(crate) mod tests {
         }
     }
 
+    /// AWS's own policy for users who manage their access keys lets them tag themselves.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_exempts_themselves_for_ever_and_their_mail_says_so() {
+        let worker = worker(&[("jane", vec![stale_key("A")]), ("joe", vec![stale_key("B")])]);
+        for (user, until) in [("jane", "9999-12-31"), ("joe", "2026-05-30")] {
+            let tags = [("keynudge:exempt-until", until)].into_iter().collect();
+            worker.iam.own().tags.insert(user.to_owned(), tags);
+        }
+        let metrics = Metrics::default();
+        handle(&worker, &["jane", "joe"], &metrics).await;
+        let [finding] = worker.findings.take().try_into().unwrap();
+        assert_eq!(finding.user.name.as_str(), "jane");
+        assert_eq!(finding.refused_exemption, Some(RefusedExemption::TooFarAhead));
+        assert_eq!((metrics.get(Metric::ExemptionsInvalid), metrics.get(Metric::Exempt)), (1, 1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn with_the_tagged_audience_only_tagged_users_are_told() {
         let mut worker = worker(&[("tagged", vec![stale_key("A")]), ("plain", vec![stale_key("B")])]);
-        worker.rules.audience = Audience::Tagged;
+        worker.rules.owner.audience = Audience::Tagged;
         let tags = [("keynudge:contact", "team@example.com")].into_iter().collect();
         worker.iam.own().tags.insert("tagged".to_owned(), tags);
         let metrics = Metrics::default();

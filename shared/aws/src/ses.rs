@@ -110,6 +110,7 @@ impl SendQuotas for SesMailer {
         let left = |max: f64| whole(max - quota.sent_last24_hours);
         Ok(SendQuota {
             per_second: limit(quota.max_send_rate),
+            per_day: limit(quota.max24_hour_send).map(whole),
             left_today: limit(quota.max24_hour_send).map(left),
         })
     }

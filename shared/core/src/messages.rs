@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::contact::Recipient;
+use crate::exemption::RefusedExemption;
 use crate::ids::{AccountId, AccountName, RunId, UserArn, UserId, UserName};
 use crate::instant::{plausible, plausible_if_any};
 use crate::keys::StaleKey;
@@ -134,6 +135,9 @@ messages! {
         keys: Vec<StaleKey>,
         /// How many stages the oldest key has reached.
         stage: u32,
+        /// Why the user's exemption tag exempts nobody, if there is such a tag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused_exemption: Option<RefusedExemption>,
         /// When the keys were looked at.
         #[serde(deserialize_with = "plausible")]
         checked_at: DateTime<Utc>,
@@ -245,13 +249,20 @@ impl StaleKeys {
     /// run, judging keys as of now. Testbeds judge ahead of the clock, and never go back.
     #[must_use]
     pub fn recheck(&self, now: DateTime<Utc>) -> Option<CheckUser> {
-        self.is_old(now).then(|| CheckUser {
+        self.is_old(now).then(|| CheckUser { account_name: self.account_name.clone(), ..self.doubted(now) })
+    }
+
+    /// The check that has to be done at `now` if this finding does not come from the worker. Anybody in the account who may send
+    /// to the queue may have made it up, so that IAM is asked, and the account's name is left out.
+    #[must_use]
+    pub fn doubted(&self, now: DateTime<Utc>) -> CheckUser {
+        CheckUser {
             run: Run { as_of: now.max(self.run.as_of), ..self.run.clone() },
             account_id: self.account_id.clone(),
-            account_name: self.account_name.clone(),
+            account_name: None,
             user: self.user.clone(),
             found_at: Some(self.found_at.unwrap_or(self.checked_at)),
-        })
+        }
     }
 
     /// A finding is old if the keys were looked at long ago. It is old as well if they were judged long ago, and on an

@@ -112,12 +112,23 @@ pub struct Record<T> {
     pub result: Result<T, Failure>,
 }
 
+impl<T> Record<T> {
+    /// The record with what `map` makes of its message and of who sent it: the unique id of a role or a user and, of a role, the
+    /// session behind a colon (SQS API, `ReceiveMessage`, `SenderId`). SQS says that, not the sender.
+    pub fn map_with_sender<U>(self, map: impl FnOnce(T, Option<&str>) -> U) -> Record<U> {
+        let Self { envelope, result } = self;
+        let result = result.map(|message| map(message, envelope.sender_id.as_deref()));
+        Record { envelope, result }
+    }
+}
+
 /// What SQS says of a record, and whom it is about.
 struct Envelope {
     message_id: String,
     receipt_handle: String,
     body: String,
     group: Option<String>,
+    sender_id: Option<String>,
     sent_at: Option<DateTime<Utc>>,
     first_received_at: Option<DateTime<Utc>>,
     attempts: u32,
@@ -227,6 +238,7 @@ fn read_one<T>(
         receipt_handle: record.receipt_handle.unwrap_or_default(),
         body,
         group: record.attributes.get("MessageGroupId").cloned(),
+        sender_id: record.attributes.get("SenderId").cloned(),
         sent_at: instant("SentTimestamp"),
         first_received_at: instant("ApproximateFirstReceiveTimestamp"),
         attempts: attempts.unwrap_or(1),

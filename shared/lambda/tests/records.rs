@@ -345,6 +345,7 @@ fn stale_keys(found_at: DateTime<Utc>) -> StaleKeys {
             description: None,
         }],
         stage: 1,
+        refused_exemption: None,
         checked_at: now(),
         found_at: Some(found_at),
     }
