@@ -122,7 +122,7 @@ mod tests {
     const TEMPLATE: &str = include_str!("../../../infra/template.yaml");
 
     /// Parameters that change neither who is found nor what a mail says or how it is sent.
-    const OF_NO_EFFECT: [&str; 21] = [
+    const OF_NO_EFFECT: [&str; 28] = [
         // Which accounts a run looks at. The tool looks at the one whose credentials it has.
         "Accounts",
         "OrganizationalUnits",
@@ -135,6 +135,15 @@ mod tests {
         "ScheduleTimezone",
         "ScheduleState",
         "AllowAsOf",
+        // How many mails go out.
+        "MaxMailsPerAccount",
+        "MailsPerSecond",
+        "MailsPerDay",
+        // Who may do what with the stack's own resources, and how they are encrypted.
+        "OperatorRoleArns",
+        "PermissionsBoundaryArn",
+        "RolesPath",
+        "KmsKeyArn",
         // What becomes of failures, and who hears of them.
         "GiveUpAfterMinutes",
         "GiveUpFindingsAfterMinutes",

@@ -58,8 +58,9 @@ pub struct User {
     /// When the user was made.
     #[serde(deserialize_with = "plausible")]
     pub created_at: DateTime<Utc>,
-    /// When they last signed in to the console; `None` if never.
-    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
+    /// When they last signed in to the console; `None` if never. Listing asks for it, and nobody after that: it is in no message,
+    /// since it says what a person does.
+    #[serde(default, deserialize_with = "plausible_if_any", skip_serializing)]
     pub password_last_used: Option<DateTime<Utc>>,
 }
 
