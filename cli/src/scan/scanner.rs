@@ -165,7 +165,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         let pages = stream::try_unfold(Some(first), async move |pages| {
             let Some(mut pages) = pages else { return Ok(None) };
             let mut page = iam.users_page(pages.next.as_deref()).await?;
-            if pages.read == 0 && self.listing_rules().ask_for_a_report(&page, self.as_of) {
+            if pages.read == 0 && self.listing_rules().report_use(&page, self.as_of).is_some() {
                 pages.report = self.credential_report(iam, found).await?;
             }
             pages.read += 1;
