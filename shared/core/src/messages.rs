@@ -619,44 +619,47 @@ mod tests {
         }
     }
 
-    type Reader = fn(&str) -> Result<(), InvalidMessage>;
+    /// Reads `message` as an `M`, and writes what was read.
+    fn travelled<M: Message>(message: &Value) -> Result<Value, InvalidMessage> {
+        let read = M::read(&message.to_string(), AsOfLimit::None)?;
+        Ok(serde_json::to_value(read).unwrap())
+    }
 
     #[test]
     fn every_instant_in_every_message_lies_in_1970_to_9999() {
-        let mut message = stale_keys();
+        let mut whole = whole();
         // A run is named after its instant, but that is a name.
-        message["run_id"] = json!("a-run");
-        message["found_at"] = message["checked_at"].clone();
-        let places = instants(&message, "");
-        assert_eq!(places.len(), 7, "{places:?}");
-        let readers: [Reader; 3] = [
-            |body| StaleKeys::read(body, AsOfLimit::None).map(drop),
-            |body| CheckUser::read(body, AsOfLimit::None).map(drop),
-            |body| ScanAccount::read(body, AsOfLimit::None).map(drop),
-        ];
-        for place in &places {
-            let path = place[1..].replace("/0/", "[0]/").replace('/', ".");
-            for (instant, is_one) in [
-                ("+262142-12-01T00:00:00Z", false),
-                ("+10000-01-01T00:00:00Z", false),
-                ("9999-12-31T23:59:59Z", true),
-                ("1970-01-01T00:00:00Z", true),
-                ("1969-12-31T23:59:59Z", false),
-                ("-0001-01-01T00:00:00Z", false),
-            ] {
-                let mut changed = message.clone();
-                *changed.pointer_mut(place).unwrap() = json!(instant);
-                for mode in ["dry_run", "live"] {
-                    changed["mode"] = json!(mode);
-                    let [finding, check, scan] = readers.map(|read| read(&changed.to_string()));
-                    let wanted =
-                        "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999".to_owned();
-                    let refused = || InvalidMessage::Unlike { field: path.clone(), wanted };
-                    let expected = if is_one { Ok(()) } else { Err(refused()) };
-                    assert_eq!(finding, expected, "{place} {instant}");
-                    // The others read those of these fields that they know, and refuse them the same way.
-                    let refused = [check, scan].into_iter().filter_map(Result::err);
-                    assert!(refused.into_iter().all(|error| Err(error) == expected), "{place} {instant}");
+        whole["run_id"] = json!("a-run");
+        type Reader = fn(&Value) -> Result<Value, InvalidMessage>;
+        let readers: [(Reader, usize); 3] =
+            [(travelled::<ScanAccount>, 1), (travelled::<CheckUser>, 4), (travelled::<StaleKeys>, 7)];
+        for (read, expected) in readers {
+            // The fields of this message alone.
+            let message = read(&whole).unwrap();
+            let places = instants(&message, "");
+            assert_eq!(places.len(), expected, "{places:?}");
+            for place in &places {
+                let field = place[1..].replace("/0/", "[0]/").replace('/', ".");
+                for (instant, is_one) in [
+                    ("+262142-12-01T00:00:00Z", false),
+                    ("+10000-01-01T00:00:00Z", false),
+                    ("9999-12-31T23:59:59Z", true),
+                    ("1970-01-01T00:00:00Z", true),
+                    ("1969-12-31T23:59:59Z", false),
+                    ("-0001-01-01T00:00:00Z", false),
+                ] {
+                    for mode in ["dry_run", "live"] {
+                        let mut changed = message.clone();
+                        changed["mode"] = json!(mode);
+                        *changed.pointer_mut(place).unwrap() = json!(instant);
+                        let wanted = "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999";
+                        let expected = if is_one {
+                            Ok(changed.clone())
+                        } else {
+                            Err(InvalidMessage::Unlike { field: field.clone(), wanted: wanted.to_owned() })
+                        };
+                        assert_eq!(read(&changed), expected, "{place} {instant}");
+                    }
                 }
             }
         }
