@@ -202,7 +202,8 @@ impl Bounce {
     ///   `OnAccountSuppressionList`, `UnsubscribedRecipient`).
     /// * `Transient`: no. The mailbox is full (`MailboxFull`), or it answered by itself: an absence (`General`). The next
     ///   reminder finds it better. Yes for the three that refuse the mail itself, and where a recipient's `status` says
-    ///   that the delivery failed for good: SES calls a domain without a mail server `Transient`, too.
+    ///   that the delivery failed for good: a full mailbox is `4.2.2`, or `5.2.2` if its server does not want the mail
+    ///   again. SES calls a domain without a mail server `Transient`, too.
     /// * `Undetermined`, and whatever SES may invent: yes, look at it. It changes nothing but what operators see, and
     ///   ends with the next reminder.
     fn meaning(&self) -> SesEvent {
@@ -411,6 +412,27 @@ mod tests {
         let mut without = seen("transient-general-5.4.4");
         without["bounce"].as_object_mut().unwrap().remove("bouncedRecipients");
         assert_eq!(read(&without), Ok(reminder(SesEvent::Send)));
+    }
+
+    /// RFC 3463, section 3.3: `X.2.2` is a full mailbox, and its class says whether to try again.
+    #[test]
+    fn a_full_mailbox_is_not_reached_where_its_server_does_not_want_the_mail_again() {
+        let bounced = not_reached(NotReachedReason::Bounce);
+        for (sub_type, status, event) in [
+            ("MailboxFull", json!(null), SesEvent::Send),
+            ("MailboxFull", json!("4.2.2"), SesEvent::Send),
+            ("MailboxFull", json!("5.2.2"), bounced),
+            ("General", json!("4.2.2"), SesEvent::Send),
+            ("General", json!("5.2.2"), bounced),
+        ] {
+            let recipients = json!([{"emailAddress": "jane@example.com", "status": status}]);
+            let changes = [
+                ("/bounce/bounceType", json!("Transient")),
+                ("/bounce/bounceSubType", json!(sub_type)),
+                ("/bounce/bouncedRecipients", recipients),
+            ];
+            assert_eq!(read_with(&changes), Ok(reminder(event)), "{sub_type} {status}");
+        }
     }
 
     #[test]
