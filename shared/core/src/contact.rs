@@ -87,13 +87,6 @@ impl AllowedDomains {
         Self(None)
     }
 
-    /// Allows what any of `lists` does.
-    #[must_use]
-    pub fn union(lists: impl IntoIterator<Item = Self>) -> Self {
-        let lists: Option<Vec<_>> = lists.into_iter().map(|list| list.0).collect();
-        Self(lists.map(|lists| lists.into_iter().flatten().collect()))
-    }
-
     /// Whether mail may go to `address`.
     #[must_use]
     pub fn allow(&self, address: &EmailAddress) -> bool {
