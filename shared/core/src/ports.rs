@@ -304,7 +304,8 @@ pub trait RunRecords {
     /// Adds `counts`. A repetition counts twice.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;
 
-    /// The account denies its role at `at`. Returns when it first did, for this use of it in this run.
+    /// Records that the account denies its role at `at`. Returns when it first did, for this use of it in this run. A
+    /// role that works again does not erase that.
     async fn first_denied(
         &self,
         run: &Run,

@@ -291,9 +291,13 @@ pub fn check_account(message: &impl Message, scope: &Scope) -> Result<(), Failur
     Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is none of this deployment's accounts")))
 }
 
-/// What it means for `message` that its account denies the role: the role is tried once more when `again_after` has passed
-/// since it was first denied in this run. After that (`Ok`) the account is left out of the run. A role that was deployed
-/// just now is denied for a while, until IAM knows it everywhere.
+/// Decides about `message`, whose account denies the role. `Ok` leaves the account out of this run. An error puts the
+/// message back until `again_after` has passed since the run's first denial: IAM denies a role that was deployed a
+/// moment ago until all of it knows the role.
+///
+/// The first denial counts even if the role has worked since. So an account whose role worked for a while and is denied
+/// again, after `again_after`, is left out at once. The next run asks again. To forget the denial would cost a write
+/// for every batch that succeeds.
 pub async fn leave_out<L, R, C: RunRecords>(
     source: &Source<L, R, C>,
     message: &impl Message,

@@ -74,10 +74,14 @@ pub struct TemplateSources<'a> {
 
 /// Compiled templates.
 ///
-/// Beside Jinja's own filters they have three. `pluralize`: `key{{ key_count | pluralize }}`, and with both forms given,
-/// `{{ key_count | pluralize("is", "are") }}`. `date`: `{{ as_of | date }}`, and with a format as `strftime` has it,
-/// `{{ as_of | date("%d.%m.%Y") }}`. `short_ids`: `{{ key.id | short_ids }}` is `AKIA…MPLE`.
-/// A variable that does not exist is an error, never an empty text; so is filling in none, a list or a group.
+/// They have three filters beside Jinja's own:
+///
+/// * `pluralize`: `key{{ key_count | pluralize }}`, or with both forms `{{ key_count | pluralize("is", "are") }}`
+/// * `date`: `{{ as_of | date }}`, or with a format of `strftime` `{{ as_of | date("%d.%m.%Y") }}`
+/// * `short_ids`: `{{ key.id | short_ids }}` is `AKIA…MPLE`
+///
+/// A variable that does not exist is an error, never an empty text. Printing none, a list or a group is an error, too.
+/// Expressions escape that check: `~` and filters such as `upper` turn none into the word `None` before it is printed.
 #[derive(Debug)]
 pub struct MailTemplates {
     environment: Environment<'static>,
