@@ -35,7 +35,7 @@ pub(crate) struct Rules {
     pub(crate) audience: Audience,
     pub(crate) contact: ContactRules,
     pub(crate) told: ToldRules,
-    /// How long after an account has denied its role it is asked once more.
+    /// How long after an account denied its role the function asks it once more.
     pub(crate) denied_role_delay: Duration,
     pub(crate) as_of: AsOfRule,
 }

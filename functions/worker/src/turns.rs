@@ -35,11 +35,12 @@ const LONGEST_LINE: Duration = Duration::from_mins(3);
 /// As many accounts as an organization has at most. Beyond, those not asked for longest are forgotten.
 const MAX_ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// How long an account that denied its role is not asked again, at most: each of its users would get the same answer.
+/// How long the worker remembers that an account denied its role, at most. It need not ask again for each of
+/// the account's users.
 const DENIED_FOR_MAX: Duration = Duration::from_mins(1);
 
-/// It is not asked again for this part of the delay after which a denied role is tried once more. So that try asks IAM, and
-/// what leaves the account out is a recent denial.
+/// The worker remembers it for at most this fraction of the delay before the second try. So the second try
+/// asks IAM, and only a recent denial leaves the account out of a run.
 const DENIED_FOR_PART: u32 = 10;
 
 /// The turns of all accounts, at one of the instances that share the rate.
@@ -92,9 +93,9 @@ pub(crate) struct AccountTurns {
     successes: Cell<(u32, Instant)>,
     /// The last place in line that was given away.
     line_end: Cell<Instant>,
-    /// For how long a denial is remembered.
+    /// How long to remember a denial.
     denied_for: Duration,
-    /// The last denial of the role, and until when it is remembered.
+    /// The last denial of the role, and until when to remember it.
     denied: RefCell<Option<(Instant, CallFailed)>>,
 }
 
@@ -364,9 +365,9 @@ mod tests {
             let [delay, remembered] = [delay, remembered].map(Duration::from_millis);
             let turns = Turns::new(turns(100, 1).rate, delay).of(&ACCOUNTS[0].parse().unwrap());
             turns.heed(&Err::<(), _>(role_denied()));
-            tokio::time::advance(remembered - Duration::from_millis(1)).await;
+            tokio::time::advance(remembered.mul_f64(0.99)).await;
             assert!(turns.denied().is_some(), "{delay:?}");
-            tokio::time::advance(Duration::from_millis(1)).await;
+            tokio::time::advance(remembered.mul_f64(0.01)).await;
             assert!(turns.denied().is_none(), "{delay:?}");
         }
     }
