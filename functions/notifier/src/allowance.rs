@@ -13,13 +13,14 @@ use tokio::time::Instant;
 /// Why a mail waits while the account's quota for 24 hours is used up.
 pub(crate) const QUOTA_USED_UP: &str = "quota used up";
 
-/// This instance's share of what the account may send. It asks SES once when it is new, and again only when its share of
-/// the daily quota is used up.
+/// This instance's share of what the account may send. It asks SES once when it is new, and again only when
+/// its share of the daily quota is used up.
 ///
-/// The shares of instances that ask at the same time add up to no more than what is left of the quota. Shares that are
-/// taken at different times may exceed it, because an instance does not know how much of their shares the others have
-/// yet to use. SES refuses each mail over the quota. An instance that hears so sends nothing for `ask_again_after`, so
-/// each of them tries at most one mail too many in that time. That mail goes out later.
+/// The shares of instances that ask at the same time add up to no more than what is left of the quota. Shares
+/// that are taken at different times may exceed it, because an instance does not know how much of their
+/// shares the others have yet to use. SES refuses each mail over the quota. An instance that hears so sends
+/// nothing for `ask_again_after`, so each of them tries at most one mail too many in that time. That mail
+/// goes out later.
 pub(crate) struct Allowance {
     instances: NonZeroU32,
     ask_again_after: Duration,
@@ -96,8 +97,8 @@ impl Allowance {
             Some(left) => match left / u64::from(instances) {
                 // Fewer than there are instances, and no instance knows which of them it is.
                 0 => Left::Mails(0, Instant::now() + self.ask_again_after),
-                // The other instances may not need theirs. So an instance that has used up its share takes a share of
-                // what is left then.
+                // The other instances may not need theirs. So an instance that has used up its share takes a
+                // share of what is left then.
                 share => Left::Mails(share, Instant::now()),
             },
         });

@@ -43,11 +43,12 @@ const TIME_FOR_A_PAGE: Duration = Duration::from_secs(50);
 /// what is wanted for its last page.
 const TIME_FOR_THE_SCAN: Duration = Duration::from_secs(75);
 
-/// How long the producer waits for a credential report that saves calls. IAM takes seconds to make one, and promises no limit.
+/// How long the producer waits for a credential report that saves calls. IAM takes seconds to make one, and
+/// promises no limit.
 const TIME_FOR_THE_REPORT: Duration = Duration::from_secs(90);
 
-/// How long the producer waits for the report of a small account. The report saves no calls there, and an organization may have
-/// thousands of such accounts.
+/// How long the producer waits for the report of a small account. The report saves no calls there, and an
+/// organization may have thousands of such accounts.
 const TIME_FOR_A_SMALL_REPORT: Duration = Duration::from_secs(10);
 
 /// The producer, over its ports.
@@ -157,9 +158,9 @@ where
         Ok(())
     }
 
-    /// Scans one account. One that does not let us in is tried once more. Then it is done, too, as one outcome: it is counted,
-    /// an alarm tells of it, and the next run asks again. Trying for a day would not make it another outcome, and a dead
-    /// letter would say the same twice.
+    /// Scans one account. An account that denies its role is tried once more, and then left out of the run:
+    /// the scan is done and counted, an alarm fires, and the next run asks again. More tries would not change
+    /// that outcome, and a dead letter would repeat it.
     async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
         records::check_account(&scan, &self.rules.scope)?;
         let counts = Metrics::default();
@@ -360,7 +361,7 @@ mod tests {
 
     const DENIED_ROLE_DELAY: Duration = Duration::from_mins(10);
 
-    /// A producer of a run in which the account first denied its role then.
+    /// A producer whose account denies its role, and first did so in this run `minutes_ago`.
     fn denied_since(minutes_ago: i64) -> TestProducer {
         let mut producer = producer(vec![Ok(listed(0..3))]);
         producer.iam.own().refusal = Some(role_denied());

@@ -53,8 +53,8 @@ impl ListingRules {
             .or_else(|| report?.skips(user, *audience, staleness, as_of))
     }
 
-    /// What the credential report, where it is wanted at all, is good for in an account with this first page of
-    /// users; `None` if it is not worth its calls.
+    /// What the credential report, where it is wanted at all, is good for in an account with this first page
+    /// of users; `None` if it is not worth its calls.
     #[must_use]
     pub fn report_use(&self, first: &UserPage, as_of: DateTime<Utc>) -> Option<ReportUse> {
         let is_kept = |listed| self.skips(listed, as_of, None).is_none();
@@ -68,16 +68,18 @@ impl ListingRules {
     }
 }
 
-/// The users that one reading of an account's list has shown. A user who is made or renamed meanwhile may be on two pages, and
-/// is one owner all the same. The first page counts: one whose old name is gone by then is found by the next run.
+/// The users on the pages of an account's list that were read so far. A user who is made or renamed meanwhile
+/// may be on two pages, but is one owner. The first page counts. If its name is outdated, the next run finds
+/// the user by the new one.
 #[derive(Debug, Default)]
 pub struct Shown(HashSet<UserId>);
 
-/// How many users are remembered: twice as many as an account can have. An endless list must not fill the memory.
+/// How many users to remember: twice as many as an account can have. An endless list must not fill the
+/// memory.
 const SHOWN_MAX: usize = 10_000;
 
 impl Shown {
-    /// Takes those out of `page` that a page before it has shown, and remembers the others.
+    /// Removes the users from `page` that were on a page before it, and remembers the others.
     pub fn remove_from(&mut self, page: &mut UserPage) {
         page.users.retain(|listed| self.is_first(&listed.user));
     }

@@ -64,7 +64,7 @@ pub struct User {
 
 /// Declares messages: a [`Run`], whose fields are the message's own on the wire, and the fields beside it.
 ///
-/// They are read as they lie there, since inside of what serde flattens, an error no longer knows its field.
+/// The reader lists the run's fields again, because serde's errors inside of `flatten` do not name the field.
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)+ })+) => {$(
         $(#[$doc])*
@@ -113,7 +113,8 @@ messages! {
         account_name: Option<AccountName>,
         /// The user.
         user: User,
-        /// When the user's keys were first found stale, if this check is done again because that was long ago.
+        /// When the user's keys were first found stale, if this check is done again because that was long
+        /// ago.
         #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
         found_at: Option<DateTime<Utc>>,
     }
@@ -129,7 +130,8 @@ messages! {
         user: User,
         /// Whom to tell.
         recipient: Recipient,
-        /// The stale keys, the oldest first; at least one. Two is IAM's quota, and there are accounts whose users have more.
+        /// The stale keys, the oldest first; at least one. Two is IAM's quota, and there are accounts whose
+        /// users have more.
         #[serde(deserialize_with = "at_least_one_key")]
         keys: Vec<StaleKey>,
         /// How many stages the oldest key has reached.
@@ -254,9 +256,9 @@ impl StaleKeys {
         })
     }
 
-    /// A finding is old if the keys were looked at long ago. It is old as well if they were judged long ago, and on an
-    /// earlier date: findings of several days that arrive at once must not become several mails. What a run finds late on
-    /// its own date is not.
+    /// A finding is old if the keys were looked at long ago. It is old as well if they were judged long ago,
+    /// and on an earlier date: findings of several days that arrive at once must not become several mails.
+    /// What a run finds late on its own date is not.
     fn is_old(&self, now: DateTime<Utc>) -> bool {
         let as_of = self.run.as_of;
         now - self.checked_at > FINDING_VALID_FOR
@@ -326,7 +328,7 @@ fn at_least_one_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
     if keys.is_empty() { Err(D::Error::custom("not a list of at least one key")) } else { Ok(keys) }
 }
 
-/// Reads JSON that nobody vouches for.
+/// Reads JSON from an untrusted source.
 pub fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| describe(&error))?;
@@ -334,7 +336,8 @@ pub fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
     Ok(value)
 }
 
-/// Names the field, and what it wants. Serde's own words may quote the value before that, and end with a place.
+/// Names the field and what it must hold. Serde's message may quote the value first, and ends with a line and
+/// a column.
 fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> InvalidMessage {
     if !error.inner().is_data() {
         return InvalidMessage::NotJson;
@@ -354,7 +357,7 @@ fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> InvalidMes
         return InvalidMessage::Unlike { field, wanted: "there once".to_owned() };
     }
     let field = path.unwrap_or_else(|| "the message".to_owned());
-    // What is wanted comes last, so that no value passes for it. `not …` is said by our own types alone.
+    // Serde says what it expected last, so no quoted value can pass for that. Only our own types say `not …`.
     let wanted = text.rsplit_once(", expected ").map(|(_, wanted)| wanted).or(text.strip_prefix("not "));
     let wanted = match wanted {
         None => return InvalidMessage::Invalid(field),
@@ -441,7 +444,8 @@ mod tests {
         message
     }
 
-    /// The values in `message`, each as a JSON pointer and as the path that errors have; the root is not among them.
+    /// The values in `message`, each as a JSON pointer and as the path that errors have; the root is not
+    /// among them.
     fn fields(message: &Value) -> Vec<(String, String)> {
         let below = |value: &Value, pointer: String, path: String| {
             let deeper = fields(value).into_iter().map(|(deeper, rest)| {
@@ -759,7 +763,8 @@ mod tests {
     }
 
     proptest! {
-        /// Of findings that arrive together, those that are mailed are of one date, or of two within six hours of midnight.
+        /// Of findings that arrive together, those that are mailed are of one date, or of two within six
+        /// hours of midnight.
         #[test]
         fn findings_of_several_days_that_arrive_at_once_do_not_become_several_mails(
             hours_ago in prop::collection::vec(0_i64..24 * 30, 1..8),
@@ -781,7 +786,10 @@ mod tests {
 
         /// Sent back once, a finding is mailed: nothing goes round for ever.
         #[test]
-        fn a_check_that_is_done_again_makes_no_old_finding(as_of_hours_ago in 0_i64..20_000, took in 0_i64..300) {
+        fn a_check_that_is_done_again_makes_no_old_finding(
+            as_of_hours_ago in 0_i64..20_000,
+            took in 0_i64..300,
+        ) {
             let mut finding = read(&stale_keys()).unwrap();
             finding.run.as_of = now() - TimeDelta::hours(as_of_hours_ago);
             finding.checked_at = finding.run.as_of;

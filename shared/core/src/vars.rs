@@ -1,5 +1,5 @@
-//! Settings, read by name: the functions look them up in their environment, the operator's tool among a stack's parameters.
-//! Each error names its variable.
+//! Settings, read by name: the functions look them up in their environment, the operator's tool among a
+//! stack's parameters. Each error names its variable.
 
 use std::fmt::{self, Display};
 use std::num::NonZeroU32;
@@ -18,8 +18,8 @@ use crate::mail::ReminderSettings;
 use crate::messages::AsOfLimit;
 use crate::retry::RetryPolicy;
 
-/// Where settings are looked up by name. A setting that is empty counts as not set, so that a template can pass on
-/// a parameter that was left out.
+/// Where settings are looked up by name. A setting that is empty counts as not set, so that a template can
+/// pass on a parameter that was left out.
 pub struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 /// A setting that cannot be used. Its value is not repeated: it may be an address.
@@ -95,8 +95,8 @@ impl<'a> Vars<'a> {
         })
     }
 
-    /// `PARTITION`, `MEMBER_ROLE_NAME` and `EXTERNAL_ID`: how to get at accounts of `scope` that are not its own; `None` if
-    /// there are none. `session_name` tells those accounts why.
+    /// `PARTITION`, `MEMBER_ROLE_NAME` and `EXTERNAL_ID`: how to get at accounts of `scope` that are not its
+    /// own; `None` if there are none. `session_name` tells those accounts why.
     pub fn member_role(
         &self,
         scope: &Scope,
@@ -128,7 +128,8 @@ impl<'a> Vars<'a> {
         }
     }
 
-    /// `ALERT_AFTER_DAYS` and `STAGES_AFTER_DAYS`: which keys are stale, and how far their owner's reminders have come.
+    /// `ALERT_AFTER_DAYS` and `STAGES_AFTER_DAYS`: which keys are stale, and how far their owner's reminders
+    /// have come.
     pub fn staleness(&self) -> Result<StalenessPolicy, InvalidVar> {
         let stages = self.list("STAGES_AFTER_DAYS")?;
         StalenessPolicy::new(self.alert_after_days()?, stages)
@@ -156,8 +157,8 @@ impl<'a> Vars<'a> {
 
     /// `CONTACT_TAG`, `DEFAULT_DOMAIN` and `FALLBACK_CONTACT`: whom a reminder goes to, if `allowed`.
     ///
-    /// A default domain or fallback contact that no mail may go to would be passed over for every owner: a mistake to
-    /// hear of at once.
+    /// A default domain or fallback contact outside `allowed` is an error here: Keynudge would ignore it for
+    /// every owner.
     pub fn contact_rules(&self, allowed: AllowedDomains) -> Result<ContactRules, InvalidVar> {
         const NOT_ALLOWED: &str = "is outside ALLOWED_DOMAINS";
         let default_domain: Option<Domain> = self.optional("DEFAULT_DOMAIN")?;
@@ -194,8 +195,8 @@ impl<'a> Vars<'a> {
         Ok(Duration::from_secs(seconds.get().into()))
     }
 
-    /// `GIVE_UP_AFTER_MINUTES`, `RETRY_FIRST_DELAY_SECONDS`, `RETRY_LONGEST_DELAY_SECONDS` and `OPERATOR_DELAY_SECONDS`:
-    /// when what failed is tried again.
+    /// `GIVE_UP_AFTER_MINUTES`, `RETRY_FIRST_DELAY_SECONDS`, `RETRY_LONGEST_DELAY_SECONDS` and
+    /// `OPERATOR_DELAY_SECONDS`: when what failed is tried again.
     pub fn retry_policy(&self) -> Result<RetryPolicy, InvalidVar> {
         let minutes: NonZeroU32 = self.required("GIVE_UP_AFTER_MINUTES")?;
         Ok(RetryPolicy {

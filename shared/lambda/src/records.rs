@@ -291,13 +291,13 @@ pub fn check_account(message: &impl Message, scope: &Scope) -> Result<(), Failur
     Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is none of this deployment's accounts")))
 }
 
-/// Decides about `message`, whose account denies the role. `Ok` leaves the account out of this run. An error puts the
-/// message back until `again_after` has passed since the run's first denial: IAM denies a role that was deployed a
-/// moment ago until all of it knows the role.
+/// Decides about `message`, whose account denies the role. `Ok` leaves the account out of this run. An error
+/// puts the message back until `again_after` has passed since the run's first denial: IAM denies a role that
+/// was deployed a moment ago until all of it knows the role.
 ///
-/// The first denial counts even if the role has worked since. So an account whose role worked for a while and is denied
-/// again, after `again_after`, is left out at once. The next run asks again. To forget the denial would cost a write
-/// for every batch that succeeds.
+/// The first denial counts even if the role has worked since. So an account whose role worked for a while and
+/// is denied again, after `again_after`, is left out at once. The next run asks again. To forget the denial
+/// would cost a write for every batch that succeeds.
 pub async fn leave_out<L, R, C: RunRecords>(
     source: &Source<L, R, C>,
     message: &impl Message,
@@ -388,8 +388,8 @@ pub async fn respond<T>(
     deadline: Deadline,
     metrics: &Metrics,
 ) -> SqsBatchResponse {
-    // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put retries of hours far
-    // apart next to each other.
+    // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put
+    // retries of hours far apart next to each other.
     metrics.add(Metric::RecordsGivenBack, 0);
     let concluded = records.into_iter().map(|record| conclude(record, source, deadline, metrics));
     let mut response = SqsBatchResponse::default();

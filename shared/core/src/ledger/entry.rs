@@ -57,8 +57,8 @@ pub struct Notice {
     pub mailbox: Option<MailboxHash>,
 }
 
-/// Tells one mailbox from another, so that the ledger need not hold addresses: half of the SHA-256 of the address in lower
-/// case. Anybody who knows an address can tell whether it is this one.
+/// Tells one mailbox from another, so that the ledger need not hold addresses: half of the SHA-256 of the
+/// address in lower case. Anybody who knows an address can tell whether it is this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxHash(String);
 
@@ -193,8 +193,8 @@ impl Claim {
 }
 
 impl Entry {
-    /// Whether `notice` is due, judged by the last mail to the owner. A notice that has no mailbox yet counts as due if
-    /// any mailbox could make it due.
+    /// Whether `notice` is due, judged by the last mail to the owner. A notice that has no mailbox yet counts
+    /// as due if any mailbox could make it due.
     #[must_use]
     pub fn is_due(&self, notice: &Notice, remind_every_days: NonZeroU32) -> bool {
         self.history.first().is_none_or(|last| {
@@ -202,10 +202,11 @@ impl Entry {
         })
     }
 
-    /// Whether the `last` mail did not reach the owner and `notice` goes to another mailbox. Such a mail is due at once.
+    /// Whether the `last` mail did not reach the owner and `notice` goes to another mailbox. Such a mail is
+    /// due at once.
     ///
-    /// The exception is a mailbox that Keynudge mailed on the same date. Otherwise, where two addresses both bounce,
-    /// findings that SQS delivers twice would mail the two in turn.
+    /// The exception is a mailbox that Keynudge mailed on the same date. Otherwise, where two addresses both
+    /// bounce, findings that SQS delivers twice would mail the two in turn.
     fn is_repaired(&self, notice: &Notice, last: &Notice) -> bool {
         let was_mailed = |sent: &Sent| {
             sent.notice.as_of_date == notice.as_of_date && sent.notice.mailbox == notice.mailbox
@@ -230,7 +231,7 @@ impl Entry {
             _ => {}
         }
         let unknown_before = self.claim.as_ref().map_or(0, |claim| claim.unknown_before.saturating_add(1));
-        // In seconds, which no setting is too large for: a cadence of millions of years has no date that it ends at.
+        // In seconds, since a cadence may be millions of years long and end at no date that chrono has.
         let kept_from = now.max(notice.as_of_date.and_time(NaiveTime::MIN).and_utc()).timestamp();
         let two_cadences = TimeDelta::days(2 * i64::from(rules.remind_every_days.get()));
         Claiming::Free(Self {

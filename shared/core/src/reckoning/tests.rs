@@ -186,7 +186,8 @@ fn dead_letters_that_were_replayed_and_done_leave_no_number_open() {
     assert_eq!(state(&[&waited[..], &findings].concat()), (State::Done, 0, 0, 0));
     let twice = [(Metric::FindingsGivenUp, 4), (Metric::FindingsReplayed, 4)];
     assert_eq!(state(&[&waited[..], &twice].concat()), (State::Done, 0, 0, 0), "given up a second time");
-    // Without a word on the replay, more checks have ended than there were: a function may have died over some.
+    // Without a word on the replay, more checks have ended than there were: a function may have died over
+    // some.
     assert_eq!(state(&[&waited[..], &checks[..1]].concat()), (State::Inexact, 3, 3, 0));
     assert_eq!(state(&checks[..1]), (State::Done, 0, 0, 0), "nothing was delivered twice");
 }
@@ -205,7 +206,8 @@ fn a_dead_letter_that_was_replayed_and_given_up_again_is_dead_once() {
     assert_eq!((summary.checks.dead, summary.owners.failed, summary.state), (1, 1, State::Done));
 }
 
-/// A check was delivered twice: the function that sent the finding for the first time died before it counted its owner.
+/// A check was delivered twice: the function that sent the finding for the first time died before it counted
+/// its owner.
 #[test]
 fn an_owner_whom_a_function_found_that_died_may_be_one_too_many() {
     let margin = |ends: &[(Metric, u64)]| {
