@@ -38,10 +38,10 @@ pub(crate) fn defaults() -> ConfigLoader {
         .http_client(OneHttpClient::trusting_the_system())
 }
 
-/// Reads and decodes the system's root certificates, more than a hundred, for the whole process, on the
-/// thread that will look up host names. Lambda gives a function a whole CPU while it starts, and a share of one during invocations. So the
-/// first invocation need not do this work. A connection that is made meanwhile waits for it. If the roots
-/// cannot be read, the first call fails and says why.
+/// Reads and decodes the system's root certificates, more than a hundred, for the whole process, on the thread
+/// that will look up host names. Lambda gives a function a whole CPU while it starts, and a share of one
+/// during invocations. So the first invocation need not do this work. A connection that is made meanwhile
+/// waits for it. If the roots cannot be read, the first call fails and says why.
 fn read_roots_meanwhile() {
     tokio::task::spawn_blocking(|| OneHttpClient::trusting_the_system().read_roots());
 }

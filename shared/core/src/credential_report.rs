@@ -35,7 +35,7 @@ const KEYS: [(&str, &str); 2] = [
     ("access_key_2_active", "access_key_2_last_rotated"),
 ];
 
-/// Whether a user has a console password. A report without this column is still good for what it says of keys.
+/// Whether a user has a console password. A report without this column still says what there is of keys.
 const PASSWORD: &str = "password_enabled";
 
 /// A column that only reports have in which somebody has more than two keys (or certificates), and what it says of the others.
@@ -449,8 +449,8 @@ mod tests {
         assert_eq!(read(HEADING), Ok(()));
     }
 
-    /// Whether the report skips jane, who has an old key. She signed in this many minutes after the report was
-    /// made (negative: before it), and the report has this value for her password.
+    /// Whether the report skips jane, who has an old key. She signed in this many minutes after the report
+    /// was made (negative: before it), and the report has this value for her password.
     fn verdict_on_password(audience: Audience, enabled: &str, signed_in_after: i64) -> Option<SkipReason> {
         let row = row("jane", CREATED, [("true", OLD), NONE]);
         let report = report(&[row.replacen("false", enabled, 1)]);

@@ -176,8 +176,8 @@ pub const MAX_BATCH: usize = 10;
 /// SQS's own redrive moved it there.
 pub const REASON_ATTRIBUTE: &str = "reason";
 
-/// The message attribute that `keynudge dlq replay` sets on a dead letter that a function gave up, and counted
-/// as given up.
+/// The message attribute that `keynudge dlq replay` sets on a dead letter that a function gave up, and
+/// counted as given up.
 pub const REPLAYED_ATTRIBUTE: &str = "replayed";
 
 /// The reasons of messages that no function could read. They name no run, so that no run's record counts

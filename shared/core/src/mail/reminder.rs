@@ -722,7 +722,9 @@ pub(super) mod tests {
                 1..=5,
             )
         ) {
-            let with = |(number, last_used)| key(&format!("AKIA{number:016}"), "2025-01-01T00:00:00Z", last_used);
+            let with = |(number, last_used)| {
+                key(&format!("AKIA{number:016}"), "2025-01-01T00:00:00Z", last_used)
+            };
             let keys: Vec<_> = (0..).zip(uses).map(with).collect();
             let tasks = remind(keys.clone()).tasks;
             prop_assert_eq!(tasks.len(), keys.len());
