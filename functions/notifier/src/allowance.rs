@@ -196,16 +196,14 @@ mod tests {
         }
     }
 
-    /// The order in which instances have mails to send: in turn, one after the other, or mixed.
+    /// The order in which instances have mails to send: in turn; one after the other; or one after the other
+    /// when all have taken their first shares.
     fn orders(instances: usize) -> [Vec<usize>; 3] {
         const MAILS: usize = 100;
-        let turns = || 0..instances * MAILS;
-        let mixed = |turn: usize| (turn.wrapping_mul(2_654_435_761) >> 7) % instances;
-        [
-            turns().map(|turn| turn % instances).collect(),
-            turns().map(|turn| turn / MAILS).collect(),
-            turns().map(mixed).collect(),
-        ]
+        let in_turn = || (0..instances * MAILS).map(|turn| turn % instances);
+        let one_by_one = || (0..instances * MAILS).map(|turn| turn / MAILS);
+        let shares_first = in_turn().take(instances).chain(one_by_one());
+        [in_turn().collect(), one_by_one().collect(), shares_first.collect()]
     }
 
     #[tokio::test(start_paused = true)]
