@@ -196,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_from_a_setting_is_shown_as_it_was_written() {
+        for name in ["signed-in-users", "all", "tagged"] {
+            assert_eq!(name.parse::<Audience>().unwrap().to_string(), name);
+        }
+        for (name, filter) in
+            [("none", UserFilter::None), ("credential-report", UserFilter::CredentialReport)]
+        {
+            assert_eq!((name.parse(), filter.to_string().as_str()), (Ok(filter), name));
+        }
+        assert_eq!("report".parse::<UserFilter>(), Err(InvalidUserFilter));
+        assert_eq!(path("/people/").to_string(), "/people/");
+    }
+
+    #[test]
     fn only_the_signed_in_audience_asks_for_a_sign_in() {
         assert_eq!(
             Audience::SignedInUsers.skips_listed(&path("/"), "/", None),
