@@ -113,8 +113,7 @@ messages! {
         account_name: Option<AccountName>,
         /// The user.
         user: User,
-        /// When the user's keys were first found stale, if this check is done again because that was long
-        /// ago.
+        /// When the user's keys were first found stale, if that was so long ago that this check repeats it.
         #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
         found_at: Option<DateTime<Utc>>,
     }
@@ -631,10 +630,11 @@ mod tests {
 
     #[test]
     fn every_instant_in_every_message_lies_in_1970_to_9999() {
+        type Reader = fn(&Value) -> Result<Value, InvalidMessage>;
+
         let mut whole = whole();
         // A run is named after its instant, but that is a name.
         whole["run_id"] = json!("a-run");
-        type Reader = fn(&Value) -> Result<Value, InvalidMessage>;
         let readers: [(Reader, usize); 3] =
             [(travelled::<ScanAccount>, 1), (travelled::<CheckUser>, 4), (travelled::<StaleKeys>, 7)];
         for (read, expected) in readers {
