@@ -148,8 +148,8 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         Ok(found)
     }
 
-    /// The users who are worth a call, page by page; with the reason, if they are skipped all the same. Everybody else is only
-    /// counted.
+    /// The users who are worth a call, page by page; with the reason, if they are skipped all the same.
+    /// Everybody else is only counted.
     fn users<'a>(
         &'a self,
         iam: &'a Patient<'a, I>,
@@ -238,7 +238,8 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         }
     }
 
-    /// Looks at a skipped user of a Bedrock API key. What cannot be read is not pointed out, and nothing is missing without it.
+    /// Reads the access keys of a skipped user of a Bedrock API key. A failure leaves the user out of the
+    /// remark, and the report complete.
     async fn look_for_access_keys(&self, iam: &Patient<'_, I>, user: &User, found: &RefCell<Found>) {
         if let Ok(Some(keys)) = iam.access_keys(&user.name).await {
             point_out(user, &keys, &mut found.borrow_mut());
