@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn a_user_on_two_pages_is_shown_once() {
+        let mut shown = Shown::default();
+        let mut page = |users: &[usize]| {
+            let users = users.iter().map(|number| listed(*number, true)).collect();
+            let mut page = UserPage { users, ..UserPage::default() };
+            shown.remove_from(&mut page);
+            page.users.len()
+        };
+        assert_eq!([page(&[1, 2]), page(&[2, 3, 3]), page(&[1, 2, 3])], [2, 1, 0]);
+    }
+
+    #[test]
     fn a_list_without_an_end_does_not_fill_the_memory() {
         let mut shown = Shown::default();
         for number in 0..SHOWN_MAX + 5 {

@@ -376,6 +376,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_printed_unreadable_user_tells_what_is_wrong_and_no_name() {
+        let user = UnreadableUser {
+            name: "jane@example.com".to_owned(),
+            id: None,
+            problem: "the path is not one".to_owned(),
+        };
+        let printed = r#"UnreadableUser { id: None, problem: "the path is not one", .. }"#;
+        assert_eq!(format!("{user:?}"), printed);
+    }
+
+    #[test]
+    fn a_message_was_counted_as_given_up_if_a_function_could_read_it() {
+        let was_counted = |attributes: &[(&str, &str)]| {
+            was_counted_as_given_up(|wanted| {
+                attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+            })
+        };
+        for (attributes, expected) in [
+            (&[][..], false),
+            (&[("reason", "call_failed")], true),
+            (&[("replayed", "true")], true),
+            (&[("replayed", "true"), ("reason", "call_failed")], true),
+            (&[("reason", "invalid_message")], false),
+            (&[("reason", "subscription_unconfirmed")], false),
+        ] {
+            assert_eq!(was_counted(attributes), expected, "{attributes:?}");
+        }
+    }
+
+    #[test]
     fn a_printed_dead_letter_tells_its_reason_and_not_its_body() {
         let letter = DeadLetter {
             body: "jane@example.com".to_owned(),

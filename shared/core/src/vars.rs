@@ -279,6 +279,36 @@ mod tests {
         );
     }
 
+    /// Rust prints it so when it ends `main`.
+    #[test]
+    fn an_error_tells_its_variable_and_its_problem_each_by_itself() {
+        let error = InvalidVar::new("SENDER", "is not set");
+        assert_eq!((error.name(), error.problem()), ("SENDER", "is not set"));
+        assert_eq!(format!("{error:?}"), "SENDER: is not set");
+    }
+
+    #[test]
+    fn numbers_are_those_that_are_set() {
+        let all = [("REMIND_EVERY_DAYS", "9"), ("WAIT_SECONDS", "90"), ("USER_FILTER", "credential-report")];
+        with(&all, |vars| {
+            assert_eq!(vars.remind_every_days().map(NonZeroU32::get), Ok(9));
+            assert_eq!(vars.seconds("WAIT_SECONDS"), Ok(Duration::from_secs(90)));
+            assert_eq!(vars.user_filter(), Ok(UserFilter::CredentialReport));
+        });
+    }
+
+    #[test]
+    fn contacts_that_no_mail_may_go_to_are_refused() {
+        let contact = |name, value| {
+            let all = [("CONTACT_TAG", "owner"), ("SENDER", "keys@example.com"), (name, value)];
+            with(&all, |vars| vars.contact_rules(vars.allowed_domains().unwrap()).map(drop))
+        };
+        assert_eq!(contact("DEFAULT_DOMAIN", "example.com"), Ok(()));
+        assert_eq!(contact("FALLBACK_CONTACT", "a@example.com"), Ok(()));
+        assert!(error(contact("DEFAULT_DOMAIN", "example.org")).starts_with("DEFAULT_DOMAIN: "));
+        assert!(error(contact("FALLBACK_CONTACT", "a@example.org")).starts_with("FALLBACK_CONTACT: "));
+    }
+
     #[test]
     fn a_list_forgives_blanks() {
         with(&[("DAYS", "90, 120 ,,180")], |vars| {
