@@ -125,8 +125,8 @@ impl<Q: DeadLetterQueue> Held<Q> {
             let letters = tokio::select! {
                 letters = self.receive_round(readers) => letters?,
                 () = after(interrupt, LAST_RECEIVES) => return Err(anyhow!(
-                    "interrupted before SQS answered; messages that it delivered meanwhile can be received again \
-                     within {HOLD_MINUTES} minutes"
+                    "interrupted before SQS answered; messages that it delivered meanwhile can be received \
+                     again within {HOLD_MINUTES} minutes"
                 )),
             };
             let is_quiet = letters.is_empty();

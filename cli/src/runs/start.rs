@@ -185,8 +185,8 @@ impl Start {
             Some(started) => deployment.reckon(started, queued).await?,
             None => deployment.reckon_unlisted(run.run_id.clone(), queued).await?.ok_or_else(|| {
                 anyhow!(
-                    "the run {} has left no record: the log of {} says why. If its functions are of an older version, \
-                     `keynudge status` lists the run under another id; deploy this version's functions then",
+                    "the run {} has left no record: the log of {} says why. If the functions are of an older \
+                     version, `keynudge status` lists the run under another id; deploy this version's functions then",
                     run.run_id,
                     deployment.producer()
                 )
@@ -246,8 +246,8 @@ fn renamed<'a>(run: &Run, invoked_at: DateTime<Utc>, runs: &'a [StartedRun]) -> 
 fn older_functions(run: &Run, listed: &StartedRun, producer: &str) -> anyhow::Error {
     let id = &listed.run.run_id;
     anyhow!(
-        "{producer} listed the run {} as {id}: the deployed functions are of an older version. The run goes on, and \
-         `keynudge status --run {id}` shows it; deploy this version's functions before the next one",
+        "{producer} listed the run {} as {id}: the deployed functions are of an older version. The run goes \
+         on, and `keynudge status --run {id}` shows it; deploy this version's functions before the next one",
         run.run_id
     )
 }

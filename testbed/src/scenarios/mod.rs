@@ -158,7 +158,7 @@ impl Outcome {
         self.promise(
             unexplained == 0,
             format!(
-                "no owner gets a second mail unless the outcome of their first was unknown ({unexplained} did)"
+                "no owner gets a second mail unless the first one's outcome was unknown ({unexplained} did)"
             ),
         );
     }
