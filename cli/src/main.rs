@@ -174,7 +174,8 @@ mod tests {
         command.get_subcommands_mut().for_each(|command| for_each(command, check));
     }
 
-    /// `-h` and `--help` of every command. What is typed is not wrapped, since it would not be what is typed any more.
+    /// `-h` and `--help` of every command. What is typed is not wrapped, since it would not be what is typed
+    /// any more.
     #[test]
     fn no_line_of_help_is_wider_than_a_terminal_of_80_columns() {
         let mut cli = Cli::command().term_width(80);

@@ -35,7 +35,8 @@ pub(crate) struct RulesArgs {
     /// The age from which an active key is stale [default: 90]
     #[arg(long, value_name = "N", value_parser = whole("days", NonZeroU32::MIN..))]
     days: Option<NonZeroU32>,
-    /// Ages at which reminders rise a stage, separated by commas [default: the stack's; with --days, that one]
+    /// Ages at which reminders rise a stage, separated by commas [default: the stack's; with --days, that
+    /// one]
     #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = whole("days", NonZeroU32::MIN..))]
     stages_after_days: Vec<NonZeroU32>,
     /// Whose keys count; `tagged` is with the contact tag [default: signed-in-users]
@@ -131,8 +132,8 @@ impl Rules {
     }
 }
 
-/// Where the functions' settings come from in this tool: what is `given` on the command line, else a stack's parameter, else
-/// the template's default.
+/// Where the functions' settings come from in this tool: what is `given` on the command line, else a stack's
+/// parameter, else the template's default.
 pub(crate) struct Settings<'a> {
     pub(crate) given: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) parameters: &'a Parameters,

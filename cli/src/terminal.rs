@@ -18,8 +18,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::interrupt::Interrupt;
 
-/// Nobody reads our output any more, as in `keynudge … | head`. No socket's broken pipe: that is a failed
-/// call.
+/// The reader of our output has closed it, as in `keynudge … | head`. The broken pipe of a socket is not
+/// among these: it is a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutputClosed;
 
@@ -43,13 +43,12 @@ pub(crate) fn output_failed(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe { OutputClosed.into() } else { error.into() }
 }
 
-/// Says something beside the data. If nobody listens, the work goes on.
+/// Prints a remark to stderr, beside the data on stdout. If that fails, the work goes on.
 pub(crate) fn remark(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
-/// Says what went wrong, in the style of the parser's own errors. If nobody can read it, the exit code still
-/// tells.
+/// Prints an error to stderr, in clap's style. If that fails, the exit code still reports the error.
 pub(crate) fn error(error: &anyhow::Error) {
     let is_coloured = io::stderr().is_terminal() && !is_colour_unwanted();
     let style = if is_coloured { *Styles::styled().get_error() } else { Style::new() };
@@ -67,8 +66,8 @@ pub(crate) fn debug() {
     IS_DEBUGGING.store(true, Ordering::Relaxed);
 }
 
-/// Why a call failed, for people: the last cause, which is the service's own words, or the system's. What
-/// lies between is how the SDK is made, and is shown with `--debug`.
+/// Why a call failed, for people: the last cause, which has the service's own words, or the system's. The
+/// causes in between name parts of the SDK; `--debug` shows them.
 pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string);
     if IS_DEBUGGING.load(Ordering::Relaxed) {
@@ -87,12 +86,12 @@ fn is_colour_unwanted() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// How many columns the terminal has that data goes to; none if it goes elsewhere.
+/// How many columns stdout's terminal has; none if stdout is no terminal.
 pub(crate) fn width() -> Option<usize> {
     size().map(|size| size.columns)
 }
 
-/// How much the terminal shows at once that data goes to; none if it goes elsewhere.
+/// The size of stdout's terminal; none if stdout is no terminal.
 pub(crate) fn size() -> Option<Size> {
     let (Width(columns), Height(lines)) = terminal_size::terminal_size_of(io::stdout())?;
     Some(Size { lines: lines.into(), columns: columns.into() })
@@ -154,7 +153,7 @@ pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Asks, and takes anything but `y` and `yes` for a no; so it does the end of the input, and an interrupt.
+/// Asks a question. Only `y` and `yes` agree; any other answer, the end of the input and an interrupt do not.
 ///
 /// The thread that waits for the answer is left behind when this future is dropped: a read cannot be called off, and it
 /// must not keep an interrupted process from ending.
@@ -238,7 +237,7 @@ pub(crate) fn table_within(
 /// Blanks between the columns of a table.
 const GAP: u16 = 2;
 
-/// What is cut keeps so many columns, if they fit: the last column, and each of the others.
+/// The columns that a cut cell keeps if they fit: a cell of the last column, and of any other.
 const LAST_MIN: usize = 16;
 const OTHERS_MIN: usize = 12;
 
@@ -248,7 +247,7 @@ fn natural_widths(rows: &[Vec<String>]) -> Vec<usize> {
     (0..columns).map(|column| rows.iter().map(|row| width(row, column)).max().unwrap_or_default()).collect()
 }
 
-/// The widths of columns that are together no wider than `width`, where that is possible. The last one is cut first, and
+/// Widths of columns that fit into `width` together, where that is possible. The last column is cut first,
 /// the first one last.
 fn fitting(natural: &[usize], width: usize) -> Vec<usize> {
     let mut widths = natural.to_owned();

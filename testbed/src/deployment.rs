@@ -200,11 +200,12 @@ impl Deployment {
     /// [`Error::Template`] if the template is not as expected, [`Error::Stack`] if it cannot be deployed, and whatever
     /// a call may answer.
     pub async fn create(aws: Client, packages: &Packages, parameters: &Parameters) -> Result<Self> {
+        let template = template_with(parameters)?;
         verify_sender(&aws).await?;
         // Functions are named by their stack, and the emulator mixes up functions of one name: a new one ends the
         // processes of its namesakes in all accounts.
         let stack = format!("keynudge-{}", aws.account());
-        let template = upload(&aws, packages, read_template()?).await?;
+        let template = upload(&aws, packages, template).await?;
         request(&aws, "CreateStack", &stack, ("TemplateURL", &template), parameters).await?;
         let outputs = wait_for(&aws, "CREATE", &stack).await?.outputs()?;
         correct_event_source_mappings(&aws).await?;
@@ -223,9 +224,10 @@ impl Deployment {
         parameters: &Parameters,
         expand: impl AsyncFnOnce(String) -> Result<String>,
     ) -> Result<Self> {
+        let template = template_with(parameters)?;
         verify_sender(&aws).await?;
         let stack = format!("keynudge-{}", aws.account());
-        let template = expand(upload_functions(&aws, packages, read_template()?).await?).await?;
+        let template = expand(upload_functions(&aws, packages, template).await?).await?;
         request(&aws, "CreateStack", &stack, ("TemplateBody", &template), parameters).await?;
         let outputs = wait_for(&aws, "CREATE", &stack).await?.outputs()?;
         // moto lists them without the template's names.
@@ -237,8 +239,10 @@ impl Deployment {
     ///
     /// # Errors
     ///
-    /// [`Error::Stack`] if it cannot be updated, and whatever a call may answer.
+    /// [`Error::Template`] if the template has no such parameter, [`Error::Stack`] if it cannot be updated,
+    /// and whatever a call may answer.
     pub async fn update(&self, parameters: &Parameters) -> Result<()> {
+        template_with(parameters)?;
         request(&self.aws, "UpdateStack", &self.stack, ("UsePreviousTemplate", "true"), parameters).await?;
         wait_for(&self.aws, "UPDATE", &self.stack).await?;
         correct_event_source_mappings(&self.aws).await
@@ -477,7 +481,7 @@ pub async fn deploy(
     at_first: &Parameters,
     given: &Parameters,
 ) -> Result<Deployed> {
-    let template = read_template()?;
+    let template = template_with(given)?;
     let existing = match describe_stack(aws, stack).await {
         // It says so of a stack that is not there.
         Err(Error::Refused { code, .. }) if code == "ValidationError" => None,
@@ -543,16 +547,28 @@ fn package_key(function: Function, zip: &[u8]) -> String {
     format!("{}-{hash:016x}.zip", function.binary())
 }
 
-/// Checks that the template has a parameter of this name. A deployment asks it of every name, long before anything is built.
+/// Checks that the template has a parameter of this name. Every deployment checks its parameters; a command
+/// line may do so before it builds the functions.
 ///
 /// # Errors
 ///
-/// [`Error::Unreadable`] if there is none.
+/// [`Error::Template`] if it has none.
 pub fn check_parameter(name: &str) -> Result<()> {
-    if has_parameter(&read_template()?, name) {
-        return Ok(());
+    check_parameters(&read_template()?, [name])
+}
+
+fn check_parameters<'a>(template: &str, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    match names.into_iter().find(|name| !has_parameter(template, name)) {
+        Some(name) => Err(template_problem(format!("it has no parameter called {name}"))),
+        None => Ok(()),
     }
-    Err(template_problem(format!("it has no parameter called {name}")))
+}
+
+/// The template, which has these parameters.
+fn template_with(parameters: &Parameters) -> Result<String> {
+    let template = read_template()?;
+    check_parameters(&template, parameters.iter().map(|(name, _)| name))?;
+    Ok(template)
 }
 
 fn template_path() -> PathBuf {
@@ -817,6 +833,14 @@ Resources:
         {
             assert_eq!(has_parameter(template, name), is_there, "{name}");
         }
+    }
+
+    #[test]
+    fn a_deployment_with_a_parameter_that_the_template_lacks_is_refused() {
+        assert!(template_with(&Parameters::default()).is_ok());
+        let mistyped = Parameters::default().with("Sendr", "a@corp.example");
+        let error = template_with(&mistyped).map(drop).unwrap_err();
+        assert!(error.to_string().contains("it has no parameter called Sendr"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 /// The most that Keynudge takes for a message.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// The most that SQS takes for a message.
 const SQS_BYTES_MAX: usize = 1024 * 1024;
 /// One message in so many is huge, and one in so many of those is as large as SQS allows: more would be a test of the

@@ -51,8 +51,8 @@ fn say(what: &str) {
     eprintln!("{what}");
 }
 
-/// Listens from now on, not from the first poll on: a program that says that it may be ended has to be listening by then.
-/// The future is there when somebody ends the program, by Ctrl-C or by `kill`, and says what the program has to end with.
+/// Listens from now on, not from the first poll on: a program has to listen before it says how to end it.
+/// The future completes on Ctrl-C or `kill`, with the exit code for the program.
 ///
 /// # Errors
 ///

@@ -24,8 +24,8 @@ pub(crate) struct Launched {
 
 impl Launched {
     /// Starts a program of the folder `emulator`, or another by its whole path, with its output in the run's
-    /// log, and with nothing but this in its environment: no AWS profile of the user's, no proxy, no setting of
-    /// another emulator.
+    /// log, and with nothing but this in its environment: no AWS profile of the user's, no proxy, no setting
+    /// of another emulator.
     pub(crate) fn start(
         python: &Path,
         program: &[&OsStr],

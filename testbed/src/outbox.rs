@@ -142,6 +142,8 @@ pub struct Verdict {
     pub lost: usize,
     /// Mails beyond an owner's first.
     pub duplicates: usize,
+    /// The same by user id, without the owners who got no second mail.
+    pub duplicates_of: BTreeMap<String, u64>,
 }
 
 impl Verdict {
@@ -166,13 +168,29 @@ impl Verdict {
         }
         for owner in &population.owners {
             let mails = by_owner.remove(&identity(owner)).unwrap_or_default();
-            verdict.duplicates += mails.len().saturating_sub(1);
+            verdict.count_duplicates(owner, mails.len().saturating_sub(1));
             verdict.judge(owner, &mails);
         }
         let about_nobody = by_owner.into_values().map(|mails| format!("about nobody: {mails:?}"));
         verdict.wrong.extend(about_nobody);
         verdict.mistakes.extend_from_slice(&verdict.wrong);
         verdict
+    }
+
+    /// The ids of the users who got more second mails than `unknown_outcomes` of mails to this very user
+    /// explain. Another owner's unknown outcome explains none.
+    #[must_use]
+    pub fn unexplained_duplicates(&self, unknown_outcomes: &BTreeMap<String, u64>) -> Vec<&str> {
+        let explained = |user_id: &str| unknown_outcomes.get(user_id).copied().unwrap_or_default();
+        let unexplained = self.duplicates_of.iter().filter(|(user_id, second)| **second > explained(user_id));
+        unexplained.map(|(user_id, _)| user_id.as_str()).collect()
+    }
+
+    fn count_duplicates(&mut self, owner: &Owner, duplicates: usize) {
+        if duplicates > 0 {
+            self.duplicates += duplicates;
+            self.duplicates_of.insert(owner.user.id.clone(), duplicates as u64);
+        }
     }
 
     /// Adds what is wrong with what an owner got, if anything is.
@@ -297,6 +315,27 @@ mod tests {
         mails.push(mails[0].clone());
         let verdict = Verdict::on(&population, &mails);
         assert_eq!((verdict.mistakes.len(), verdict.duplicates, verdict.wrong.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_second_mail_is_explained_by_an_unknown_outcome_of_the_same_owner_alone() {
+        let population = population();
+        let mut mails = right_mails(&population);
+        let twice = [mails[0].clone(), mails[1].clone()];
+        let [jane, john] = twice.each_ref().map(|mail| {
+            let owner = population.owner_of_key()[mail.key_ids().first().unwrap()];
+            owner.user.id.as_str()
+        });
+        mails.extend(twice.clone());
+        let unexplained = |mails: &[Mail], unknown: &[(&str, u64)]| -> Vec<String> {
+            let unknown = unknown.iter().map(|(user_id, n)| ((*user_id).to_owned(), *n)).collect();
+            let verdict = Verdict::on(&population, mails);
+            verdict.unexplained_duplicates(&unknown).into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(unexplained(&mails, &[(jane, 1), (john, 1)]), [""; 0]);
+        assert_eq!(unexplained(&mails, &[(jane, 2)]), [john], "as many outcomes, and not of this owner");
+        mails.push(twice[0].clone());
+        assert_eq!(unexplained(&mails, &[(jane, 1), (john, 2)]), [jane], "a third mail");
     }
 
     #[test]

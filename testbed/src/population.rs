@@ -161,8 +161,8 @@ impl Population {
         Self::of(setting, profiles, Rng::with_seed(seed))
     }
 
-    /// Every kind of user that there is where all keys are of one age, equally often: for an IAM that makes them all now and
-    /// knows of no sign-in, and a run that judges them at `judged_at`, when all are stale.
+    /// Every kind of user that there is where all keys are of one age, equally often: for an IAM that makes
+    /// them all now and knows of no sign-in, and a run that judges them at `judged_at`, when all are stale.
     #[must_use]
     pub fn of_one_age(users: usize, seed: u64, judged_at: DateTime<Utc>) -> Self {
         let setting = Setting { everybody: true, ..Setting::default() };

@@ -54,7 +54,8 @@ fn every_kind_of_fault_is_found() {
         (cut, &["cut off at the height of p"]),
         (over, &["lies over text in svg"]),
         (faint, &["hard to see", "(axe: color-contrast)"]),
-        (faint_in_the_dark, &["hard to see", "(axe: color-contrast)"]),
+        // axe-core takes a page without a background for white.
+        (faint_in_the_dark, &["hard to see"]),
         (faint_shape, &["a shape is hard to see"]),
         (nameless, &["(axe: button-name)"]),
         (heading, &["skips a level", "(axe: heading-order)"]),

@@ -94,10 +94,25 @@ pub(super) fn code_of(error: &impl ProvideErrorMetadata, answer: &HttpResponse) 
     error.code().map_or_else(|| format!("HTTP {}", answer.status().as_u16()), str::to_owned)
 }
 
+/// What SQS calls a queue that does not exist, by its two protocols. KMS has a `NotFoundException` of its
+/// own, which reaches the caller through SQS: the queue's key is missing then, not the queue.
+const NO_SUCH_QUEUE: [&str; 2] = ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
+
+/// Whether `code`, which says that something is missing, is about the KMS key of a queue, and not about the
+/// queue.
+pub(super) fn is_about_key(action: &str, code: &str) -> bool {
+    // JSON answers have a namespace in front of the code.
+    let code = code.rsplit('#').next().unwrap_or(code);
+    action.starts_with("sqs:") && !NO_SUCH_QUEUE.contains(&code)
+}
+
 /// A service's own words, behind what to do about them.
 pub(super) fn refused(action: &str, what: &str, code: &str, message: &str) -> anyhow::Error {
     let advice = match cause(code) {
         Cause::Denied => format!("access denied: these credentials need the action {action} on {what}"),
+        Cause::Missing if is_about_key(action, code) => {
+            format!("the KMS key of the queue {what} does not exist: encrypt the queue with another key")
+        }
         Cause::Missing if action.starts_with("sqs:") => {
             format!("there is no queue {what}: check its URL, and the region and account of the credentials")
         }
@@ -158,6 +173,9 @@ mod tests {
             ("AccessDeniedException", "need the action sqs:ReceiveMessage on https://sqs/users"),
             ("QueueDoesNotExist", "there is no queue https://sqs/users"),
             ("com.amazonaws.sqs#QueueDoesNotExist", "there is no queue https://sqs/users"),
+            ("AWS.SimpleQueueService.NonExistentQueue", "there is no queue https://sqs/users"),
+            ("KMS.NotFoundException", "the KMS key of the queue https://sqs/users does not exist"),
+            ("com.amazonaws.sqs#KmsNotFound", "the KMS key of the queue https://sqs/users does not exist"),
             ("ExpiredToken", "sign in again"),
             ("Strange", "sqs:ReceiveMessage on https://sqs/users failed"),
         ] {

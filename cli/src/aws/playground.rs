@@ -1,4 +1,4 @@
-//! The playground (`cargo playground`), as far as this tool knows of it: whether the one that a shell was sent to still runs.
+//! Whether the playground (`cargo playground`) that this shell's variables point to still runs.
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -11,7 +11,8 @@ const VARIABLE: &str = "KEYNUDGE_PLAYGROUND";
 /// Where it is, by the same `env`.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
-/// Refuses to go on in the shell of a playground that has ended: nothing answers there, or another program does.
+/// Refuses to go on in the shell of a playground that has ended: nothing answers there, or another program
+/// does.
 pub(super) fn check() -> Result<()> {
     let (Some(directory), Ok(endpoint)) = (std::env::var_os(VARIABLE), std::env::var(ENDPOINT)) else {
         return Ok(());

@@ -15,8 +15,8 @@ const VARIABLE: &str = "AWS_CA_BUNDLE";
 /// The same in a profile.
 const PROPERTY: &str = "ca_bundle";
 
-/// The HTTP client of all calls. It trusts the certificates in the file that `AWS_CA_BUNDLE` names, or else `ca_bundle` of
-/// the profile, and no others; without either, the system's.
+/// The HTTP client of all calls. It trusts only the certificates in the file that `AWS_CA_BUNDLE` names, or
+/// else `ca_bundle` of the profile. Without either, it trusts the system's.
 pub(super) async fn http_client(profile: Option<&str>) -> Result<SharedHttpClient> {
     let client = match bundle(profile).await {
         Some((path, named_by)) => trusting(&path).with_context(|| format!("{named_by} {path:?}"))?,

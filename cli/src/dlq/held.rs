@@ -24,7 +24,7 @@ const EXTEND_EVERY: Duration = Duration::from_mins(4);
 /// Receives, and calls to put back, at once.
 const CONCURRENCY: usize = 8;
 
-/// How long receives that are under way may take after an interrupt: what they bring can still be put back.
+/// How long a receive that is under way may take after an interrupt. Its messages can then be put back.
 const LAST_RECEIVES: Duration = Duration::from_secs(3);
 
 /// The most that SQS takes in one call.
@@ -125,8 +125,8 @@ impl<Q: DeadLetterQueue> Held<Q> {
             let letters = tokio::select! {
                 letters = self.receive_round(readers) => letters?,
                 () = after(interrupt, LAST_RECEIVES) => return Err(anyhow!(
-                    "interrupted while SQS did not answer; what it may have given out can be received again within \
-                     {HOLD_MINUTES} minutes"
+                    "interrupted before SQS answered; messages that it delivered meanwhile can be received \
+                     again within {HOLD_MINUTES} minutes"
                 )),
             };
             let is_quiet = letters.is_empty();

@@ -62,8 +62,8 @@ pub(crate) trait Destination {
     async fn put(&self, work: &Work<'_>) -> Result<()>;
 }
 
-/// What a letter asks for, without what its death left on it: its attributes, but for the one that says that it is a
-/// replay, and the trace header, by which Lambda would take a replay for a loop.
+/// What a letter asks for, without what its death left on it: its attributes, but for the one that says that
+/// it is a replay, and the trace header, by which Lambda would take a replay for a loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work<'a> {
     /// A message, in its group if it was in one, and whether a function gave it up, and counted that.

@@ -58,8 +58,8 @@ pub(crate) struct MailSettings {
 }
 
 impl MailArgs {
-    /// What is given here and by `rules`, else what the stack's `parameters` say, else the default. Without a stack there are
-    /// none.
+    /// What is given here and by `rules`, else what the stack's `parameters` say, else the default. Without a
+    /// stack there are none.
     pub(crate) fn resolve(&self, rules: &RulesArgs, parameters: &Parameters) -> Result<MailSettings> {
         let given = |name: &str| self.given(name).or_else(|| rules.given(name));
         MailSettings::read(&Settings { given: &given, parameters })

@@ -56,7 +56,7 @@ pub(crate) async fn follow(
                 sleep((began.elapsed() * REST_PER_LOOK).clamp(INTERVAL, REST_MAX)).await;
             }
             Err(error) if failed == FAILED_LOOKS_MAX => return Err(error),
-            // A moment without network is no reason to look away from a run of hours.
+            // A run takes hours: following it survives a moment without network.
             Err(_) => {
                 failed += 1;
                 view.say("no answer, trying again".to_owned());
@@ -100,12 +100,14 @@ impl Course {
 
     /// What this look at the run's records and at the queues comes to.
     ///
-    /// The run's own records decide whether anything moves. SQS's counts lag, and messages of other runs come
-    /// and go there, so of the queues only matters whether they are empty. If the records have everything,
-    /// and nothing was ever delivered twice, nothing can be missing; if something was, one user counted twice
-    /// may hide one who waits, and only time tells.
+    /// The run's own records show whether it moves. The queues do not: SQS's counts lag, and they include the
+    /// messages of other runs. The queues only show whether anything waits at all.
+    ///
+    /// The run is over once its records count every user and no message was delivered twice. After a
+    /// redelivery, a user who was counted twice may hide another who still waits. The run is then watched
+    /// until its records have not changed for [`SETTLED_AFTER`].
     fn look(&mut self, summary: &Summary, queued: Queued, now: Instant) -> Look {
-        // The state says something of the queues.
+        // The state depends on the queues, too.
         let records = Summary { state: State::UnderWay, ..summary.clone() };
         let since = match &self.last {
             Some((since, last)) if *last == records => *since,
@@ -133,8 +135,8 @@ impl Course {
 struct View {
     bar: ProgressBar,
     began: Instant,
-    /// How many users were checked when that was last seen to grow, and when. The rate is of the time until
-    /// then: the few that are retried for hours would make it look as if everything were slow.
+    /// How many users were checked at the last look that saw the count grow, and when that was. The rate
+    /// covers the time until then: a few users who are retried for hours would otherwise lower it.
     checked: (u64, Instant),
     said: Option<Instant>,
 }
@@ -169,8 +171,9 @@ impl View {
     }
 }
 
-/// How far a run is, on one line: first what it is at, since a narrow terminal cuts the end off. Its users
-/// were checked in the time that is given. `left` is when the last look is, if nothing changes.
+/// How far a run is, on one line. The step it is at comes first, because a narrow terminal cuts the end off.
+/// `checking` is the time in which its users were checked, `left` the time to the last look if nothing
+/// changes.
 fn progress(summary: &Summary, checking: Duration, left: Duration) -> String {
     let Summary { accounts, checks, owners, .. } = summary;
     let rate = checks.checked / checking.as_secs().max(1);

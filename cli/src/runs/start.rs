@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use keynudge_core::ids::RunId;
 use keynudge_core::messages::{AsOfLimit, Mode, Run};
-use keynudge_core::reckoning::Summary;
+use keynudge_core::reckoning::{StartedRun, Summary};
 use serde_json::json;
 
 use super::follow::{self, End};
@@ -90,6 +90,7 @@ impl Start {
             return Ok(Outcome::Incomplete);
         }
         interrupt.will_leave("The run may have started: `keynudge status` shows it, if so.");
+        let invoked_at = Utc::now();
         tokio::select! {
             () = interrupt.asked() => {
                 terminal::remark("The run may have started: `keynudge status` shows it, if so.");
@@ -108,7 +109,7 @@ impl Start {
                 terminal::remark("The run goes on: `keynudge status` shows it.");
                 Ok(Outcome::Incomplete)
             }
-            followed = self.follow(&deployment, &run, &parameters) => followed,
+            followed = self.follow(&deployment, &run, invoked_at, &parameters) => followed,
         }
     }
 
@@ -162,8 +163,18 @@ impl Start {
         deployment.start(&event).await.map_err(|error| not_started(error, run, deployment.producer()))
     }
 
-    async fn follow(&self, deployment: &Deployment, run: &Run, parameters: &Parameters) -> Result<Outcome> {
-        let started = deployment.started(&run.run_id).await?;
+    async fn follow(
+        &self,
+        deployment: &Deployment,
+        run: &Run,
+        invoked_at: DateTime<Utc>,
+        parameters: &Parameters,
+    ) -> Result<Outcome> {
+        let runs = deployment.last_runs(usize::MAX).await?;
+        if let Some(other) = renamed(run, invoked_at, &runs) {
+            return Err(older_functions(run, other, deployment.producer()));
+        }
+        let started = runs.into_iter().find(|started| started.run.run_id == run.run_id);
         // One at least: a run that is missing in the list of runs has not begun before it has left a record.
         let accounts = started.as_ref().map_or(1, |started| started.accounts);
         let patience = self.patience.to_std().unwrap_or(Duration::MAX);
@@ -174,7 +185,8 @@ impl Start {
             Some(started) => deployment.reckon(started, queued).await?,
             None => deployment.reckon_unlisted(run.run_id.clone(), queued).await?.ok_or_else(|| {
                 anyhow!(
-                    "the run {} has left no record; the log of {} says why",
+                    "the run {} has left no record: the log of {} says why. If the functions are of an older \
+                     version, `keynudge status` lists the run under another id; deploy this version's functions then",
                     run.run_id,
                     deployment.producer()
                 )
@@ -214,6 +226,30 @@ fn not_started(error: NotInvoked, run: &Run, producer: &str) -> anyhow::Error {
             "the run {id} may have started: `keynudge status --run {id}` tells, and the log of {producer} what it did"
         )),
     }
+}
+
+/// How far the clocks of this machine and of Lambda may be apart.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// The run that was listed in place of `run`, which was invoked at `invoked_at`. A producer of an earlier
+/// version ignores the id that it is given, and derives one from the instant that the run judges.
+fn renamed<'a>(run: &Run, invoked_at: DateTime<Utc>, runs: &'a [StartedRun]) -> Option<&'a StartedRun> {
+    if runs.iter().any(|listed| listed.run.run_id == run.run_id) {
+        return None;
+    }
+    let derived = Run::at(run.as_of, run.mode).run_id;
+    let listed = runs.iter().find(|listed| listed.run.run_id == derived);
+    listed.filter(|listed| listed.started_at >= invoked_at - CLOCK_SKEW)
+}
+
+/// What to do about a run that the producer gave another id.
+fn older_functions(run: &Run, listed: &StartedRun, producer: &str) -> anyhow::Error {
+    let id = &listed.run.run_id;
+    anyhow!(
+        "{producer} listed the run {} as {id}: the deployed functions are of an older version. The run goes \
+         on, and `keynudge status --run {id}` shows it; deploy this version's functions before the next one",
+        run.run_id
+    )
 }
 
 /// Which accounts a run is of.
@@ -338,6 +374,31 @@ mod tests {
             "{unknown}"
         );
         assert!(unknown.ends_with(": Task timed out"), "{unknown}");
+    }
+
+    #[test]
+    fn a_producer_of_an_earlier_version_is_known_by_the_id_it_derives() {
+        let now: DateTime<Utc> = "2026-03-01T06:00:00Z".parse().unwrap();
+        let run = start(true, None).new_run(now, 7);
+        let listed = |run: Run, minutes| StartedRun {
+            run,
+            started_at: now + TimeDelta::minutes(minutes),
+            accounts: 1,
+        };
+        let derived = Run::at(now, Mode::DryRun);
+        let other = Run::at(now - TimeDelta::hours(1), Mode::DryRun);
+        let id = |runs: &[StartedRun]| renamed(&run, now, runs).map(|listed| listed.run.run_id.clone());
+        assert_eq!(id(&[listed(other.clone(), 1), listed(derived.clone(), 1)]), Some(derived.run_id.clone()));
+        assert_eq!(id(&[listed(other, 1)]), None, "another run that began meanwhile");
+        assert_eq!(
+            id(&[listed(run.clone(), 1), listed(derived.clone(), 1)]),
+            None,
+            "this version's producer"
+        );
+        assert_eq!(id(&[listed(derived.clone(), -60)]), None, "an earlier run that judged the same instant");
+        let said = older_functions(&run, &listed(derived, 1), "producer").to_string();
+        assert!(said.contains("functions are of an older version"), "{said}");
+        assert!(said.contains("`keynudge status --run 2026-03-01T06:00:00Z-dry-run` shows it"), "{said}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The report as CSV (RFC 4180): one row per stale key, for spreadsheets, and then one per remark about the scan.
+//! The report as CSV (RFC 4180): one row per stale key, for spreadsheets, and then one per remark about the
+//! scan.
 
 use anyhow::{Context, Result, anyhow};
 use csv::{Terminator, WriterBuilder};
@@ -125,9 +126,8 @@ fn harmless(cell: &str) -> String {
 mod tests {
     use super::*;
     use csv::ReaderBuilder;
-    use keynudge_pages::ages::AgeCounts;
 
-    use crate::scan::report::Users;
+    use crate::scan::report;
 
     /// A report about one key of this description.
     fn described(description: &str) -> Report {
@@ -146,22 +146,7 @@ mod tests {
             passed_over: 0,
             refused_exemption: None,
         };
-        Report {
-            account_id: "111122223333".parse().unwrap(),
-            account_name: None,
-            as_of: keynudge_testing::now(),
-            alert_after_days: 90,
-            contact_tag: "keynudge:contact".to_owned(),
-            incomplete: None,
-            remarks: vec![],
-            listed_whole: true,
-            users_in_account: None,
-            missed: vec![],
-            users: Users::default(),
-            ages: AgeCounts::default(),
-            of_bedrock_api_keys: vec![],
-            owners: vec![owner],
-        }
+        Report { owners: vec![owner], ..report::empty() }
     }
 
     /// What a spreadsheet sees in the file that parts columns by this.

@@ -81,7 +81,8 @@ pub(crate) struct Scan {
     /// Calls to IAM at once, from 1 to 64
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole("calls", 1..=64_u8))]
     concurrency: u8,
-    /// What to write; ids of keys are in all but the table [default: as FILE ends (.json, .csv, .html), else table]
+    /// What to write; ids of keys are in all but the table [default: as FILE ends (.json, .csv, .html), else
+    /// table]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Write to FILE instead of stdout; overwrites

@@ -1,4 +1,5 @@
-//! Remarks about a scan: what its reader has to know beside the owners. stderr has them, and so has the report in each format.
+//! Remarks about a scan: what its reader has to know beside the owners. stderr and the report in each format
+//! contain them.
 
 use keynudge_core::exemption::RefusedExemption;
 use keynudge_core::failure::CallFailed;

@@ -140,3 +140,24 @@ pub(crate) enum Telling {
     /// Nothing: the audience is those with the contact tag.
     NotTagged,
 }
+
+/// The report of a scan that found nobody, for tests to fill in.
+#[cfg(test)]
+pub(crate) fn empty() -> Report {
+    Report {
+        account_id: "111122223333".parse().unwrap(),
+        account_name: None,
+        as_of: keynudge_testing::now(),
+        alert_after_days: 90,
+        contact_tag: "keynudge:contact".to_owned(),
+        incomplete: None,
+        remarks: vec![],
+        listed_whole: true,
+        users_in_account: None,
+        missed: vec![],
+        users: Users::default(),
+        ages: AgeCounts::default(),
+        of_bedrock_api_keys: vec![],
+        owners: vec![],
+    }
+}

@@ -148,8 +148,8 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         Ok(found)
     }
 
-    /// The users who are worth a call, page by page; with the reason, if they are skipped all the same. Everybody else is only
-    /// counted.
+    /// The users who are worth a call, page by page; with the reason, if they are skipped all the same.
+    /// Everybody else is only counted.
     fn users<'a>(
         &'a self,
         iam: &'a Patient<'a, I>,
@@ -165,7 +165,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         let pages = stream::try_unfold(Some(first), async move |pages| {
             let Some(mut pages) = pages else { return Ok(None) };
             let mut page = iam.users_page(pages.next.as_deref()).await?;
-            if pages.read == 0 && self.listing_rules().ask_for_a_report(&page, self.as_of) {
+            if pages.read == 0 && self.listing_rules().report_use(&page, self.as_of).is_some() {
                 pages.report = self.credential_report(iam, found).await?;
             }
             pages.read += 1;
@@ -238,7 +238,8 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         }
     }
 
-    /// Looks at a skipped user of a Bedrock API key. What cannot be read is not pointed out, and nothing is missing without it.
+    /// Reads the access keys of a skipped user of a Bedrock API key. A failure leaves the user out of the
+    /// remark, and the report complete.
     async fn look_for_access_keys(&self, iam: &Patient<'_, I>, user: &User, found: &RefCell<Found>) {
         if let Ok(Some(keys)) = iam.access_keys(&user.name).await {
             point_out(user, &keys, &mut found.borrow_mut());

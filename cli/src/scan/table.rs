@@ -13,7 +13,8 @@ use crate::terminal::{self, grouped, printable};
 const HEADER: [&str; 5] = ["USER", "KEYS", "OLDEST KEY", "LAST USED", "WOULD BE MAILED"];
 const NUMBERS: [usize; 2] = [1, 2];
 
-/// The text, for a terminal of so many columns; or for a file, which has what is said beside it on a terminal as well.
+/// The text for a terminal of so many `columns`. Without them it is for a file, and contains the remarks that
+/// a terminal shows beside it.
 pub(super) fn render(report: &Report, columns: Option<usize>) -> String {
     let mut text = terminal::fitted(&head(report), columns);
     if columns.is_none() && !report.remarks.is_empty() {
@@ -182,28 +183,12 @@ mod tests {
 
     use chrono::TimeDelta;
     use keynudge_core::exemption::RefusedExemption;
-    use keynudge_pages::ages::AgeCounts;
     use unicode_width::UnicodeWidthStr;
 
-    use crate::scan::report::{OwnerCounts, Users};
+    use crate::scan::report::{self, OwnerCounts, Users};
 
     fn report() -> Report {
-        Report {
-            account_id: "111122223333".parse().unwrap(),
-            account_name: None,
-            as_of: keynudge_testing::now(),
-            alert_after_days: 90,
-            contact_tag: "keynudge:contact".to_owned(),
-            incomplete: None,
-            remarks: vec![],
-            listed_whole: true,
-            users_in_account: Some(5_000),
-            missed: vec![],
-            users: Users::default(),
-            ages: AgeCounts::default(),
-            of_bedrock_api_keys: vec![],
-            owners: vec![],
-        }
+        Report { users_in_account: Some(5_000), ..report::empty() }
     }
 
     fn key(age_days: u32, last_used: Option<LastUsed>) -> StaleKey {

@@ -10,7 +10,8 @@ use keynudge_testbed::simulated_iam::{Options, SimulatedIam};
 
 use crate::support::{fresh_account, keynudge, stderr};
 
-/// A network whose proxy intercepts TLS: services show certificates of an authority that the machine does not know.
+/// A network whose proxy intercepts TLS: services show certificates of an authority that the machine does not
+/// know.
 struct Network {
     iam: SimulatedIam,
     fronts: HttpsFronts,

@@ -13,8 +13,14 @@ use tokio::time::Instant;
 /// Why a mail waits while the account's quota for 24 hours is used up.
 pub(crate) const QUOTA_USED_UP: &str = "quota used up";
 
-/// This instance's share of what the account may send. SES is asked once when the instance is new, and again only when
+/// This instance's share of what the account may send. It asks SES once when it is new, and again only when
 /// its share of the daily quota is used up.
+///
+/// The shares of instances that ask at the same time add up to no more than what is left of the quota. Shares
+/// that are taken at different times may exceed it, because an instance does not know how much of their
+/// shares the others have yet to use. SES refuses each mail over the quota. An instance that hears so sends
+/// nothing for `ask_again_after`, so each of them tries at most one mail too many in that time. That mail
+/// goes out later.
 pub(crate) struct Allowance {
     instances: NonZeroU32,
     per_second: Option<NonZeroU32>,
@@ -121,7 +127,8 @@ impl Allowance {
             Some(left) => match left / u64::from(instances) {
                 // Fewer than there are instances, and no instance knows which of them it is.
                 0 => Left::Mails(0, Instant::now() + self.ask_again_after),
-                // The other instances may not need theirs: when a share is used up, what is left then is shared again.
+                // The other instances may not need theirs. So an instance that has used up its share takes a
+                // share of what is left then.
                 share => Left::Mails(share, Instant::now()),
             },
         });
@@ -144,6 +151,12 @@ mod tests {
         let mailer = MemoryMailer::default();
         mailer.quota.set(Ok(SendQuota { per_second, per_day: left_today, left_today }));
         mailer
+    }
+
+    /// SES's answer to a mail over the daily quota.
+    fn over_quota() -> CallFailed {
+        let code = "Throttling".to_owned();
+        CallFailed { call: "ses:SendEmail", class: FailureClass::Operator, code, source: None }
     }
 
     fn allowance(instances: u32) -> Allowance {
@@ -229,6 +242,42 @@ mod tests {
         }
     }
 
+    /// The order in which instances have mails to send: in turn; one after the other; or one after the other
+    /// when all have taken their first shares.
+    fn orders(instances: usize) -> [Vec<usize>; 3] {
+        const MAILS: usize = 100;
+        let in_turn = || (0..instances * MAILS).map(|turn| turn % instances);
+        let one_by_one = || (0..instances * MAILS).map(|turn| turn / MAILS);
+        let shares_first = in_turn().take(instances).chain(one_by_one());
+        [in_turn().collect(), one_by_one().collect(), shares_first.collect()]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shares_taken_at_different_times_cost_each_instance_at_most_one_mail_over_the_quota() {
+        for instances in [1, 2, 3, 7] {
+            for quota in 0..50 {
+                for order in orders(instances) {
+                    let fleet: Vec<_> =
+                        (0..instances).map(|_| allowance(instances.try_into().unwrap())).collect();
+                    let (mut left, mut refused) = (quota, vec![0; instances]);
+                    for instance in order {
+                        let ses = ses(None, Some(left));
+                        if fleet[instance].turn(&ses).await.is_err() {
+                            continue;
+                        }
+                        let is_taken = left > 0;
+                        fleet[instance].heed(&if is_taken { Ok(()) } else { Err(over_quota()) });
+                        left = left.saturating_sub(1);
+                        refused[instance] += u32::from(!is_taken);
+                    }
+                    assert!(refused.iter().all(|refused| *refused <= 1), "{instances}, {quota}: {refused:?}");
+                    let unused = usize::try_from(left).unwrap();
+                    assert!(unused < instances, "{instances} instances leave {unused} of {quota}");
+                }
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_mail_that_two_instances_could_both_take_is_left_for_later() {
         let (ses, allowances) = (ses(None, Some(1)), [allowance(2), allowance(2)]);
@@ -261,9 +310,7 @@ mod tests {
     async fn sess_own_word_that_the_quota_is_used_up_counts() {
         let (ses, allowance) = (ses(None, Some(100)), allowance(1));
         allowance.turn(&ses).await.unwrap();
-        let code = "Throttling".to_owned();
-        let class = FailureClass::Operator;
-        allowance.heed(&Err(CallFailed { call: "ses:SendEmail", class, code, source: None }));
+        allowance.heed(&Err(over_quota()));
         allowance.turn(&ses).await.unwrap_err();
         assert_eq!(ses.quota_calls.get(), 1);
     }

@@ -28,7 +28,7 @@ pub(crate) struct Rules {
     pub(crate) scope: Scope,
     pub(crate) listing: ListingRules,
     pub(crate) user_filter: UserFilter,
-    /// How long after an account has denied its role it is asked once more.
+    /// How long after an account denied its role the function asks it once more.
     pub(crate) denied_role_delay: Duration,
     pub(crate) as_of: AsOfRule,
 }

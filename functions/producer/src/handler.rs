@@ -13,7 +13,7 @@ use keynudge_core::credential_report::CredentialReport;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountName, RunId, UserId};
 use keynudge_core::instant;
-use keynudge_core::listing::{PAGES_MAX, Shown};
+use keynudge_core::listing::{PAGES_MAX, ReportUse, Shown};
 use keynudge_core::messages::{self, CheckUser, InvalidMessage, Mode, Run, ScanAccount, User};
 use keynudge_core::ports::{
     AccountAliases, CredentialReports, DeadLetters, IamByAccount, ListedUser, Organization, Outbox,
@@ -43,8 +43,13 @@ const TIME_FOR_A_PAGE: Duration = Duration::from_secs(50);
 /// what is wanted for its last page.
 const TIME_FOR_THE_SCAN: Duration = Duration::from_secs(75);
 
-/// How long a credential report is waited for. IAM takes seconds to make one; nothing says that it could not take minutes.
+/// How long the producer waits for a credential report that saves calls. IAM takes seconds to make one, and
+/// promises no limit.
 const TIME_FOR_THE_REPORT: Duration = Duration::from_secs(90);
+
+/// How long the producer waits for the report of a small account. The report saves no calls there, and an
+/// organization may have thousands of such accounts.
+const TIME_FOR_A_SMALL_REPORT: Duration = Duration::from_secs(10);
 
 /// The producer, over its ports.
 pub(crate) struct Producer<O, I, A, U, L, R, C> {
@@ -153,9 +158,9 @@ where
         Ok(())
     }
 
-    /// Scans one account. One that does not let us in is tried once more. Then it is done, too, as one outcome: it is counted,
-    /// an alarm tells of it, and the next run asks again. Trying for a day would not make it another outcome, and a dead
-    /// letter would say the same twice.
+    /// Scans one account. An account that denies its role is tried once more, and then left out of the run:
+    /// the scan is done and counted, an alarm fires, and the next run asks again. More tries would not change
+    /// that outcome, and a dead letter would repeat it.
     async fn scan(&self, scan: ScanAccount, deadline: Deadline, metrics: &Metrics) -> Result<(), Failure> {
         records::check_account(&scan, &self.rules.scope)?;
         let counts = Metrics::default();
@@ -207,8 +212,8 @@ where
             let mut page = iam.users_page(marker.as_deref()).await?;
             if marker.is_none() {
                 account_name = name(&iam, scan).await;
-                if self.rules.listing.ask_for_a_report(&page, as_of) {
-                    report = self.credential_report(&iam, scan, counts, deadline).await?;
+                if let Some(report_use) = self.rules.listing.report_use(&page, as_of) {
+                    report = self.credential_report(&iam, scan, report_use, counts, deadline).await?;
                 }
             }
             shown.remove_from(&mut page);
@@ -248,13 +253,18 @@ where
         &self,
         iam: &impl CredentialReports,
         scan: &ScanAccount,
+        report_use: ReportUse,
         counts: &Metrics,
         deadline: Deadline,
     ) -> Result<Option<CredentialReport>, NotScanned> {
         if self.rules.user_filter == UserFilter::None {
             return Ok(None);
         }
-        let patience = TIME_FOR_THE_REPORT.min(deadline.leaves_beside(TIME_FOR_THE_SCAN));
+        let longest = match report_use {
+            ReportUse::SavesCalls => TIME_FOR_THE_REPORT,
+            ReportUse::ShowsPasswords => TIME_FOR_A_SMALL_REPORT,
+        };
+        let patience = longest.min(deadline.leaves_beside(TIME_FOR_THE_SCAN));
         match credential_report::fetch(iam, patience).await {
             Ok(report) => Ok(Some(report)),
             Err(NoReport::Call(error)) if error.is_role_denied() => Err(NotScanned::RoleDenied(error)),
@@ -351,7 +361,7 @@ mod tests {
 
     const DENIED_ROLE_DELAY: Duration = Duration::from_mins(10);
 
-    /// A producer of a run in which the account first denied its role then.
+    /// A producer whose account denies its role, and first did so in this run `minutes_ago`.
     fn denied_since(minutes_ago: i64) -> TestProducer {
         let mut producer = producer(vec![Ok(listed(0..3))]);
         producer.iam.own().refusal = Some(role_denied());
@@ -767,6 +777,25 @@ mod tests {
             let recorded = |name| producer.source.run_records.get(&run(), name);
             assert_eq!(recorded("CredentialReportsUnavailable"), 0, "set anew by a scan that is done again");
             assert_eq!((recorded("UsersEnqueued"), recorded("UsersSkippedNoOldKey")), (2, 2));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_account_does_not_wait_long_for_a_report_that_saves_no_calls() {
+        for (users, audience, waited, enqueued) in [
+            (20, Audience::SignedInUsers, TIME_FOR_A_SMALL_REPORT, 20),
+            (21, Audience::SignedInUsers, TIME_FOR_THE_REPORT, 21),
+            (20, Audience::All, Duration::ZERO, 20),
+        ] {
+            let mut producer = with_report();
+            producer.rules.listing.audience = audience;
+            producer.iam.own().pages = vec![Ok(listed(0..users))];
+            producer.iam.own().report.states.replace(vec![Ok(ReportState::InProgress); 1_000].into());
+            let began = tokio::time::Instant::now();
+            let counts = counted(&producer).await;
+            assert_eq!(began.elapsed(), waited, "{users} users, {audience:?}");
+            let without_report = counts.get("CredentialReportsUnavailable").copied().unwrap_or_default();
+            assert_eq!((counts["UsersEnqueued"], without_report), (enqueued, u64::from(!waited.is_zero())));
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     pub(crate) staleness: StalenessPolicy,
     pub(crate) owner: OwnerRules,
     pub(crate) told: ToldRules,
-    /// How long after an account has denied its role it is asked once more.
+    /// How long after an account denied its role the function asks it once more.
     pub(crate) denied_role_delay: Duration,
     pub(crate) as_of: AsOfRule,
 }

@@ -210,13 +210,14 @@ fn message(account: usize, number: usize) -> Message {
 async fn work(queue: &Queue, accounts: Accounts, rate: Rate) {
     let organization = Some("organization".parse().unwrap());
     let scope = Scope::new(ACCOUNT.parse().unwrap(), organization, [].into(), [].into()).unwrap();
+    let rules = rules(scope);
     let worker = Worker {
         iam: accounts,
-        turns: Turns::new(rate),
+        turns: Turns::new(rate, rules.denied_role_delay),
         findings: MemoryQueue::default(),
         ledger: MemoryLedger::default(),
         source: source(),
-        rules: rules(scope),
+        rules,
     };
     while let Some(mut batch) = queue.receive().await {
         let bodies: Vec<String> = batch.iter().map(|message| message.body.clone()).collect();

@@ -370,7 +370,7 @@ pub(crate) mod tests {
         let keys = users.iter().map(|(name, keys)| ((*name).to_owned(), keys.clone())).collect();
         Worker {
             iam: MemoryAccounts::one(MemoryIam { keys, ..MemoryIam::default() }),
-            turns: turns(1_000),
+            turns: turns(DENIED_ROLE_DELAY),
             findings: MemoryQueue::default(),
             ledger: MemoryLedger::default(),
             source: source(),
@@ -392,19 +392,22 @@ pub(crate) mod tests {
                 },
                 max_exemption_days: 90.try_into().unwrap(),
             },
-            denied_role_delay: Duration::from_mins(10),
+            denied_role_delay: DENIED_ROLE_DELAY,
             told: ToldRules { remind_every_days: 7.try_into().unwrap(), book: Book::Live },
             as_of: AsOfRule::NotAhead,
         }
     }
 
-    fn turns(calls_per_second: u32) -> Turns {
-        let calls_per_second = calls_per_second.try_into().unwrap();
-        Turns::new(Rate {
-            calls_per_second,
+    const DENIED_ROLE_DELAY: Duration = Duration::from_mins(10);
+
+    /// Turns for 1,000 calls a second.
+    fn turns(denied_role_delay: Duration) -> Turns {
+        let rate = Rate {
+            calls_per_second: 1_000.try_into().unwrap(),
             instances: NonZeroU32::MIN,
             at_once_after_a_rest: NonZeroU32::MIN,
-        })
+        };
+        Turns::new(rate, denied_role_delay)
     }
 
     fn stale_key(id: &str) -> AccessKey {
@@ -726,22 +729,32 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_account_that_denies_the_role_is_tried_again_after_ten_minutes_before_its_users_are_left_out()
     {
+        tried_again_after(DENIED_ROLE_DELAY).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_denies_the_role_is_tried_again_however_short_the_delay_is() {
+        tried_again_after(Duration::from_secs(5)).await;
+    }
+
+    /// Has an account deny its role, and deploys the role within `delay`.
+    async fn tried_again_after(delay: Duration) {
         let denied = MemoryIam { refusal: Some(role_denied()), ..MemoryIam::default() };
-        let worker = worker_of_organization(&[("jane", vec![])], denied.clone());
+        let mut worker = worker_of_organization(&[("jane", vec![])], denied.clone());
+        (worker.turns, worker.rules.denied_role_delay) = (turns(delay), delay);
         let bodies = [check_in(OTHER, "joe"), check("jane"), check_in(OTHER, "jim")];
         let metrics = Metrics::default();
         let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
         assert_eq!(given_back(&response), ["record-0", "record-2"]);
         for record in [0, 2] {
-            let delay = worker.source.redelivery.of_record(record).unwrap().as_secs();
-            assert!((600..=605).contains(&delay), "{delay} s");
+            let waits = worker.source.redelivery.of_record(record).unwrap();
+            assert!((delay..=delay + Duration::from_secs(5)).contains(&waits), "{waits:?}");
         }
         assert_eq!((metrics.get(Metric::UsersChecked), metrics.get(Metric::UsersDenied)), (1, 0));
         let recorded = |name| worker.source.run_records.of_account(&run(), OTHER, name);
         assert_eq!(recorded("AccountsDenied"), 0);
 
-        // Ten minutes later, the role is there.
-        tokio::time::advance(Duration::from_mins(10)).await;
+        tokio::time::advance(delay).await;
         let keys = BTreeMap::from([("joe".to_owned(), vec![]), ("jim".to_owned(), vec![stale_key("A")])]);
         let lets_us_in = MemoryIam { keys, ..MemoryIam::default() };
         let worker = TestWorker { iam: worker_of_organization(&[], lets_us_in).iam, ..worker };

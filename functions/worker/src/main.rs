@@ -37,7 +37,7 @@ async fn serve() -> Result<(), Error> {
     let ledger_table = LedgerTable::new(&sdk, config.ledger_table);
     let worker = Worker {
         iam: IamAccounts::without_retries(&sdk, config.rules.scope.own().clone(), config.member_role),
-        turns: Turns::new(config.iam_rate),
+        turns: Turns::new(config.iam_rate, config.rules.denied_role_delay),
         findings: sqs.outbox(config.findings_queue_url),
         ledger: ledger_table.clone(),
         source: Source {

@@ -78,7 +78,7 @@ mod tests {
         let one = std::num::NonZeroU32::MIN;
         let rate =
             Rate { calls_per_second: 10.try_into().unwrap(), instances: one, at_once_after_a_rest: one };
-        Paced { keys, turns: Turns::new(rate).of(&ACCOUNT.parse().unwrap()) }
+        Paced { keys, turns: Turns::new(rate, Duration::from_mins(10)).of(&ACCOUNT.parse().unwrap()) }
     }
 
     #[tokio::test(start_paused = true)]

@@ -35,12 +35,18 @@ const LONGEST_LINE: Duration = Duration::from_mins(3);
 /// As many accounts as an organization has at most. Beyond, those not asked for longest are forgotten.
 const MAX_ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// How long an account that denied its role is not asked again: each of its users would be told the same.
-const DENIED_FOR: Duration = Duration::from_mins(1);
+/// How long the worker remembers that an account denied its role, at most. It need not ask again for each of
+/// the account's users.
+const DENIED_FOR_MAX: Duration = Duration::from_mins(1);
+
+/// The worker remembers it for at most this fraction of the delay before the second try. So the second try
+/// asks IAM, and only a recent denial leaves the account out of a run.
+const DENIED_FOR_PART: u32 = 10;
 
 /// The turns of all accounts, at one of the instances that share the rate.
 pub(crate) struct Turns {
     rate: Rate,
+    denied_for: Duration,
     accounts: RefCell<LruCache<AccountId, Rc<AccountTurns>>>,
 }
 
@@ -87,6 +93,9 @@ pub(crate) struct AccountTurns {
     successes: Cell<(u32, Instant)>,
     /// The last place in line that was given away.
     line_end: Cell<Instant>,
+    /// How long to remember a denial.
+    denied_for: Duration,
+    /// The last denial of the role, and until when to remember it.
     denied: RefCell<Option<(Instant, CallFailed)>>,
 }
 
@@ -95,8 +104,10 @@ pub(crate) struct AccountTurns {
 pub(crate) struct NotBefore(pub(crate) Instant);
 
 impl Turns {
-    pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, accounts: RefCell::new(LruCache::new(MAX_ACCOUNTS)) }
+    /// Turns at `rate`, where a denied role is tried once more after `denied_role_delay`.
+    pub(crate) fn new(rate: Rate, denied_role_delay: Duration) -> Self {
+        let denied_for = DENIED_FOR_MAX.min(denied_role_delay / DENIED_FOR_PART);
+        Self { rate, denied_for, accounts: RefCell::new(LruCache::new(MAX_ACCOUNTS)) }
     }
 
     /// The time between two calls of this instance to one account.
@@ -106,16 +117,17 @@ impl Turns {
 
     pub(crate) fn of(&self, account_id: &AccountId) -> Rc<AccountTurns> {
         let mut accounts = self.accounts.borrow_mut();
-        let new = || Rc::new(AccountTurns::new(self.rate));
+        let new = || Rc::new(AccountTurns::new(self.rate, self.denied_for));
         Rc::clone(accounts.get_or_insert(account_id.clone(), new))
     }
 }
 
 impl AccountTurns {
-    fn new(rate: Rate) -> Self {
+    fn new(rate: Rate, denied_for: Duration) -> Self {
         let now = Instant::now();
         Self {
             rate,
+            denied_for,
             pace: rate.pace(rate.burst()),
             careful_pace: rate.pace(NonZeroU32::MIN),
             next: Cell::new(now),
@@ -170,7 +182,7 @@ impl AccountTurns {
             Ok(_) => self.succeeded(),
             Err(error) if error.class == FailureClass::Retry => self.refused(),
             Err(error) if error.is_role_denied() => {
-                *self.denied.borrow_mut() = Some((Instant::now() + DENIED_FOR, error.clone()));
+                *self.denied.borrow_mut() = Some((Instant::now() + self.denied_for, error.clone()));
             }
             Err(_) => {}
         }
@@ -230,11 +242,12 @@ mod tests {
 
     fn turns(calls_per_second: u32, instances: u32) -> Turns {
         let number = |number: u32| number.try_into().unwrap();
-        Turns::new(Rate {
+        let rate = Rate {
             calls_per_second: number(calls_per_second),
             instances: number(instances),
             at_once_after_a_rest: number(4),
-        })
+        };
+        Turns::new(rate, Duration::from_mins(10))
     }
 
     /// For how many seconds nobody may come.
@@ -344,6 +357,19 @@ mod tests {
         turns.heed(&Err::<(), _>(role_denied()));
         assert_eq!(paused_for(&turns).await, 0);
         assert!(turns.call().await.unwrap_err().is_role_denied());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_denial_is_remembered_for_a_minute_at_most_and_for_a_tenth_of_the_delay_before_the_next_try() {
+        for (delay, remembered) in [(5_000, 500), (600_000, 60_000), (86_400_000, 60_000)] {
+            let [delay, remembered] = [delay, remembered].map(Duration::from_millis);
+            let turns = Turns::new(turns(100, 1).rate, delay).of(&ACCOUNTS[0].parse().unwrap());
+            turns.heed(&Err::<(), _>(role_denied()));
+            tokio::time::advance(remembered.mul_f64(0.99)).await;
+            assert!(turns.denied().is_some(), "{delay:?}");
+            tokio::time::advance(remembered.mul_f64(0.01)).await;
+            assert!(turns.denied().is_none(), "{delay:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -272,7 +272,7 @@ fn account_record(item: Item) -> Result<AccountRecord, CallFailed> {
     Ok(AccountRecord { account_id: sk, counts })
 }
 
-/// When an account denied its role, as its record says.
+/// The part of an account's record that says when the account first denied its role.
 #[derive(Deserialize)]
 struct Denied {
     scan_denied_at: Option<DateTime<Utc>>,

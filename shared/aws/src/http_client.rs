@@ -20,9 +20,9 @@ use rustls::pki_types::pem::PemObject;
 
 /// How long a connection may be idle and still be used again, by the monotonic clock.
 ///
-/// AWS's services close idle connections, some after 20 seconds. A mail sent on such a connection may fail without an
-/// answer, and an unanswered mail counts as possibly taken for a quarter of an hour. With [`FROZEN_MAX`], no connection
-/// is idle for more than 15 seconds by any clock.
+/// AWS's services close idle connections, some after 20 seconds. A mail sent on such a connection may fail
+/// without an answer, and an unanswered mail counts as possibly taken for a quarter of an hour. With
+/// [`FROZEN_MAX`], no connection is idle for more than 15 seconds by any clock.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// How long the process may have stood still since the pool of connections was made.
@@ -30,14 +30,15 @@ const FROZEN_MAX: Duration = Duration::from_secs(5);
 
 /// One HTTP client, and so one pool of connections, for all clients, of which there is one for each account.
 ///
-/// By itself, the SDK would set up TLS with every root certificate for each client that is made, and throw it away.
+/// By itself, the SDK would set up TLS with every root certificate for each client that is made, and throw it
+/// away.
 ///
-/// Lambda freezes a function between two invocations, for minutes at times, and a laptop sleeps. The pool drops
-/// connections that were idle for `IDLE_MAX`, but it reads the monotonic clock, which may stand still in that time
-/// (`CLOCK_MONOTONIC` of a suspended machine does; AWS does not say what a frozen function's does, and caches that relied
-/// on it have outlived their time in public reports). The clock of day goes on or is set right. What it is ahead of the
-/// monotonic clock from call to call, the process stood still. After `FROZEN_MAX` of that the pool is made anew, which
-/// costs a handshake for each service.
+/// Lambda freezes a function between two invocations, for minutes at times, and a laptop sleeps. The pool
+/// drops connections that were idle for `IDLE_MAX`, but it reads the monotonic clock, which may stand still
+/// in that time (`CLOCK_MONOTONIC` of a suspended machine does; AWS does not say what a frozen function's
+/// does, and caches that relied on it have outlived their time in public reports). The clock of day goes on
+/// or is set right. What it is ahead of the monotonic clock from call to call, the process stood still. After
+/// `FROZEN_MAX` of that the pool is made anew, which costs a handshake for each service.
 #[derive(Debug)]
 pub struct OneHttpClient {
     tls: TlsContext,
@@ -92,8 +93,8 @@ impl OneHttpClient {
         Self::new(TlsContext::default())
     }
 
-    /// One that trusts the root certificates in `pem`, and no others. What cannot be read among them is passed over, as among
-    /// the system's.
+    /// One that trusts the root certificates in `pem`, and no others. It ignores certificates that cannot be
+    /// read, as it does among the system's.
     pub fn trusting(pem: &[u8]) -> Result<Self, NoCertificates> {
         let mut readable = RootCertStore::empty();
         let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
@@ -144,7 +145,8 @@ impl HttpClient for OneHttpClient {
     }
 }
 
-/// A client with a pool of its own: as the SDK makes its default one, but for the timeout and the root certificates.
+/// A client with a pool of its own: as the SDK makes its default one, but for the timeout and the root
+/// certificates.
 fn pooling(tls: TlsContext) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| connector(&tls, settings, components))
 }

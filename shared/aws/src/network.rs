@@ -203,8 +203,8 @@ async fn a_mail_whose_connection_breaks_may_have_been_taken() {
     }
 }
 
-/// What answers one mail on each connection. To another one on it, it says what a host says that has forgotten the
-/// connection meanwhile: that it is broken.
+/// A server that answers one mail on each connection. It answers no second mail and closes the connection,
+/// like a host that has forgotten it.
 fn forgetful() -> Server {
     Server::start(|connection, _| {
         read_request(&connection);

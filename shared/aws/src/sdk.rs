@@ -38,10 +38,10 @@ pub(crate) fn defaults() -> ConfigLoader {
         .http_client(OneHttpClient::trusting_the_system())
 }
 
-/// Has the system's root certificates, more than a hundred, read and decoded for the whole process, on the thread that
-/// will look up host names. A function does so while it still starts, when Lambda gives it a whole CPU, and not within
-/// its first invocation, when it has a share of one. Only a connection that is made before it is done waits for it. What is
-/// wrong with the roots, the first call says.
+/// Reads and decodes the system's root certificates, more than a hundred, for the whole process, on the thread
+/// that will look up host names. Lambda gives a function a whole CPU while it starts, and a share of one
+/// during invocations. So the first invocation need not do this work. A connection that is made meanwhile
+/// waits for it. If the roots cannot be read, the first call fails and says why.
 fn read_roots_meanwhile() {
     tokio::task::spawn_blocking(|| OneHttpClient::trusting_the_system().read_roots());
 }

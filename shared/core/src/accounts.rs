@@ -188,6 +188,12 @@ mod tests {
     }
 
     #[test]
+    fn a_list_whose_other_accounts_are_all_excluded_needs_no_role() {
+        let scope = scope("123456789012,210987654321", &[], &[OTHER]).unwrap();
+        assert!(scope.contains(&id(OWN)) && !scope.leaves_own_account());
+    }
+
+    #[test]
     fn blanks_around_the_word_for_an_organization_are_forgiven() {
         assert_eq!(" organization ".parse(), Ok(Accounts::Organization));
     }

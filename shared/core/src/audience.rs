@@ -10,8 +10,8 @@ use crate::tags::Tags;
 /// Whose keys are looked at, beside the path prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Users who have signed in to the console: people, who can be told. IAM keeps the date of the last sign-in when a password
-    /// is deleted; who has one today is known by the credential report alone.
+    /// Users who have signed in to the console: people, who can be told. IAM keeps the date of the last
+    /// sign-in when a password is deleted. Only the credential report shows who has a password today.
     SignedInUsers,
     /// Every user.
     All,
@@ -58,7 +58,8 @@ pub enum SkipReason {
     OutsidePath,
     /// The user is younger than a stale key, and so is every key of theirs.
     TooYoung,
-    /// The audience is those who signed in, and the account's credential report shows no console password any more.
+    /// The audience is those who signed in, and the account's credential report shows no console password any
+    /// more.
     NoPassword,
     /// The account's credential report shows no active key.
     NoActiveKey,
@@ -192,6 +193,20 @@ mod tests {
         assert_eq!("all".parse(), Ok(Audience::All));
         assert_eq!("tagged".parse(), Ok(Audience::Tagged));
         assert_eq!("everyone".parse::<Audience>(), Err(InvalidAudience));
+    }
+
+    #[test]
+    fn what_was_read_from_a_setting_is_shown_as_it_was_written() {
+        for name in ["signed-in-users", "all", "tagged"] {
+            assert_eq!(name.parse::<Audience>().unwrap().to_string(), name);
+        }
+        for (name, filter) in
+            [("none", UserFilter::None), ("credential-report", UserFilter::CredentialReport)]
+        {
+            assert_eq!((name.parse(), filter.to_string().as_str()), (Ok(filter), name));
+        }
+        assert_eq!("report".parse::<UserFilter>(), Err(InvalidUserFilter));
+        assert_eq!(path("/people/").to_string(), "/people/");
     }
 
     #[test]

@@ -208,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn every_source_survives_its_way_through_a_queue() {
+        for (source, name) in [
+            (ContactSource::Tag, "tag"),
+            (ContactSource::UserName, "user_name"),
+            (ContactSource::DefaultDomain, "default_domain"),
+            (ContactSource::Fallback, "fallback"),
+        ] {
+            let written = serde_json::to_value(source).unwrap();
+            assert_eq!(
+                (written.as_str(), serde_json::from_value(written.clone()).unwrap()),
+                (Some(name), source)
+            );
+        }
+    }
+
+    #[test]
     fn a_foreign_address_is_passed_over_and_counted() {
         let rules = rules(None, Some("security@example.com"));
         assert_eq!(

@@ -136,7 +136,8 @@ metrics! {
     FindingsRepeated,
     /// As [`Self::ChecksReturned`], of findings.
     FindingsReturned,
-    /// Dead letters of checks that were replayed, and came to their end once more, done or given up. In the runs' records alone.
+    /// Checks that were replayed from the dead-letter queue and then done, or given up again. Only the runs'
+    /// records have this count.
     ChecksReplayed,
     /// The same of findings.
     FindingsReplayed,

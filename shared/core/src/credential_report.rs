@@ -35,7 +35,7 @@ const KEYS: [(&str, &str); 2] = [
     ("access_key_2_active", "access_key_2_last_rotated"),
 ];
 
-/// Whether a user has a console password. What a report without the column says of keys is worth as much.
+/// Whether a user has a console password. A report without this column still says what there is of keys.
 const PASSWORD: &str = "password_enabled";
 
 /// A column that only reports have in which somebody has more than two keys (or certificates), and what it says of the others.
@@ -56,7 +56,7 @@ struct Row {
     user_created_at: DateTime<Utc>,
     /// When the active key that was left alone for longest was last changed; `None` without an active key.
     oldest_active_key: Option<DateTime<Utc>>,
-    /// `None` where that is not understood.
+    /// `None` if the report has no such column, or another value than true and false.
     has_password: Option<bool>,
 }
 
@@ -99,10 +99,10 @@ impl CredentialReport {
         Ok(Self { rows, generated_at })
     }
 
-    /// Why `user` needs no check at `as_of`, if the report proves it: they are not in the `audience`, since they have no password
-    /// and have not signed in since the report was made; all keys are inactive; or all active ones were created or changed too
-    /// late to be stale. The row must be the only one with the user's ARN, and of a user made in the same
-    /// second: a user who was deleted and made anew is another one.
+    /// Why `user` needs no check at `as_of`, if the report proves it: they are not in the `audience`, since
+    /// they have no password and have not signed in since the report was made; all keys are inactive; or all
+    /// active ones were created or changed too late to be stale. The row must be the only one with the user's
+    /// ARN, and of a user made in the same second: a user who was deleted and made anew is another one.
     ///
     /// What was changed since the report was made is found by the next run. A user is skipped for keys that look new on all days
     /// but one in [`CHECKED_ANYWAY_EVERY_DAYS`].
@@ -449,8 +449,8 @@ mod tests {
         assert_eq!(read(HEADING), Ok(()));
     }
 
-    /// What comes of jane, who has an old key and signed in so many minutes after the report was made, or before; and whose
-    /// password the report says this of.
+    /// Whether the report skips jane, who has an old key. She signed in this many minutes after the report
+    /// was made (negative: before it), and the report has this value for her password.
     fn verdict_on_password(audience: Audience, enabled: &str, signed_in_after: i64) -> Option<SkipReason> {
         let row = row("jane", CREATED, [("true", OLD), NONE]);
         let report = report(&[row.replacen("false", enabled, 1)]);

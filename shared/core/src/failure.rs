@@ -70,6 +70,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_sts_denying_the_role_is_a_denied_role() {
+        for (call, code, expected) in [
+            (ASSUME_ROLE, "AccessDenied", true),
+            (ASSUME_ROLE, "ExpiredToken", false),
+            ("iam:ListUsers", "AccessDenied", false),
+            ("iam:ListUsers", "Throttling", false),
+        ] {
+            let class = FailureClass::Operator;
+            let failed = CallFailed { call, class, code: code.to_owned(), source: None };
+            assert_eq!(failed.is_role_denied(), expected, "{failed}");
+        }
+    }
+
+    #[test]
     fn a_failed_call_shows_its_code_and_not_what_the_service_said() {
         let failed = CallFailed {
             call: "ses:SendEmail",

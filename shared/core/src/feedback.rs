@@ -1,6 +1,6 @@
-//! What SES tells about mails, as it arrives: the events of a configuration set or the notifications of an identity, raw,
-//! in SNS's envelope or in EventBridge's (SES developer guide, "Contents of event data that Amazon SES publishes to Amazon
-//! SNS" and "… to Amazon EventBridge").
+//! What SES tells about mails, as it arrives: the events of a configuration set or the notifications of an
+//! identity, raw, in SNS's envelope or in EventBridge's (SES developer guide, "Contents of event data that
+//! Amazon SES publishes to Amazon SNS" and "… to Amazon EventBridge").
 //!
 //! Nobody is believed to be SES because of where a message came from: whoever may publish to the topic can send one. What
 //! it says is only of consequence with a claim's id, which is random, and known to the mail and the ledger alone.
@@ -22,8 +22,8 @@ const TOPIC_VALIDATED: &str = "Successfully validated SNS topic for Amazon SES e
 /// what it is, and not for what its mailbox is like today.
 const REFUSED_FOR_WHAT_IT_IS: [&str; 3] = ["ContentRejected", "AttachmentRejected", "MessageTooLarge"];
 
-/// Enhanced status codes (RFC 3463) that end a delivery: class 5 is a permanent failure, and `4.4.7` says that the delivery
-/// time expired, after which SES tries no more.
+/// Enhanced status codes (RFC 3463) that end a delivery: class 5 is a permanent failure, and `4.4.7` says
+/// that the delivery time expired, after which SES tries no more.
 const PERMANENT_CLASS: &str = "5.";
 const EXPIRED: &str = "4.4.7";
 
@@ -200,9 +200,11 @@ impl Bounce {
     ///
     /// * `Permanent`: yes. There is no such mailbox (`General`, `NoEmail`), or SES no longer tries (`Suppressed`,
     ///   `OnAccountSuppressionList`, `UnsubscribedRecipient`).
-    /// * `Transient`: no. The mailbox is full (`MailboxFull`), or it answered by itself: an absence (`General`). The next
-    ///   reminder finds it better. Yes for the three that refuse the mail itself, and where a recipient's `status` says
-    ///   that the delivery failed for good: SES calls a domain without a mail server `Transient`, too.
+    /// * `Transient`: no. The mailbox is full (`MailboxFull`), or it answered by itself: an absence
+    ///   (`General`). The next reminder finds it better. Yes for the three that refuse the mail itself, and
+    ///   where a recipient's `status` says that the delivery failed for good: a full mailbox is `4.2.2`, or
+    ///   `5.2.2` if its server does not want the mail again. SES calls a domain without a mail server
+    ///   `Transient`, too.
     /// * `Undetermined`, and whatever SES may invent: yes, look at it. It changes nothing but what operators see, and
     ///   ends with the next reminder.
     fn meaning(&self) -> SesEvent {
@@ -411,6 +413,27 @@ mod tests {
         let mut without = seen("transient-general-5.4.4");
         without["bounce"].as_object_mut().unwrap().remove("bouncedRecipients");
         assert_eq!(read(&without), Ok(reminder(SesEvent::Send)));
+    }
+
+    /// RFC 3463, section 3.3: `X.2.2` is a full mailbox, and its class says whether to try again.
+    #[test]
+    fn a_full_mailbox_is_not_reached_where_its_server_does_not_want_the_mail_again() {
+        let bounced = not_reached(NotReachedReason::Bounce);
+        for (sub_type, status, event) in [
+            ("MailboxFull", json!(null), SesEvent::Send),
+            ("MailboxFull", json!("4.2.2"), SesEvent::Send),
+            ("MailboxFull", json!("5.2.2"), bounced),
+            ("General", json!("4.2.2"), SesEvent::Send),
+            ("General", json!("5.2.2"), bounced),
+        ] {
+            let recipients = json!([{"emailAddress": "jane@example.com", "status": status}]);
+            let changes = [
+                ("/bounce/bounceType", json!("Transient")),
+                ("/bounce/bounceSubType", json!(sub_type)),
+                ("/bounce/bouncedRecipients", recipients),
+            ];
+            assert_eq!(read_with(&changes), Ok(reminder(event)), "{sub_type} {status}");
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct InvalidId {
     expected: &'static str,
 }
 
-/// Declares identifiers: a private `String`, checked by `valid` on the way in; where there is a `canonical` form, in that form.
+/// Declares identifiers: a private `String`, which `valid` checks on the way in, and which `canonical`, if
+/// given, brings into one form.
 macro_rules! identifiers {
     ($($(#[$doc:meta])* $name:ident: $expected:literal, $valid:expr $(, $canonical:expr)?;)+) => {$(
         $(#[$doc])*
@@ -116,7 +117,8 @@ identifiers! {
     /// The address of a page, `https://…`, of printable ASCII without blanks, quotes and angle brackets.
     HttpsLink: "an https:// address of at most 200 characters", is_https_link;
 
-    /// A mail address, `local@domain`, without a display name. Its domain can be one of the DNS: SES refuses any other.
+    /// A mail address, `local@domain`, without a display name. The domain must be valid in the DNS, because
+    /// SES refuses any other.
     EmailAddress: "a mail address", is_mail_address;
 
     /// A mail domain, such as `example.com`, in lower case; capital letters are read as small ones.
@@ -165,8 +167,8 @@ fn is_iam_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
 }
 
-/// Whether a character steers how others are shown: a control character, a line break, or what turns the direction of text
-/// (Unicode's `Bidi_Control`). No text that other people write may have one.
+/// Whether a character steers how others are shown: a control character, a line break, or what turns the
+/// direction of text (Unicode's `Bidi_Control`). No text that other people write may have one.
 #[must_use]
 pub fn steers(c: char) -> bool {
     let breaks_lines = matches!(c, '\u{2028}' | '\u{2029}');
@@ -184,8 +186,9 @@ fn is_mail_address(text: &str) -> bool {
     is_one && text.len() <= 254 && text.is_ascii() && !text.contains('"') && is_mail_domain(domain)
 }
 
-/// A host's name of two labels or more: letters, digits, and hyphens within; 63 of them in a label, and 253 in all (RFC 1123,
-/// section 2.1). The last label begins with a letter: one of digits alone would be part of an IP address (RFC 3696, section 2).
+/// A host's name of two labels or more: letters, digits, and hyphens within; 63 of them in a label, and 253
+/// in all (RFC 1123, section 2.1). The last label begins with a letter: one of digits alone would be part of
+/// an IP address (RFC 3696, section 2).
 fn is_mail_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -233,7 +236,8 @@ fn is_user_arn(text: &str) -> bool {
         && (service, region) == ("iam", "")
         && account.parse::<AccountId>().is_ok()
         && (1..=576).contains(&path_and_name.len())
-        // A path may hold U+0021 to U+007F, the last of which, DEL, is a control character (IAM API, `CreateUser`, `Path`).
+        // A path may hold U+0021 to U+007F, the last of which, DEL, is a control character (IAM API,
+        // `CreateUser`, `Path`).
         && path_and_name.bytes().all(|b| (0x21..=0x7f).contains(&b))
 }
 
@@ -246,8 +250,8 @@ impl UnitId {
 }
 
 impl UserName {
-    /// Whether Amazon Bedrock's console made the user, which it does for each long-term API key. Such a user has no access key,
-    /// unless somebody made one: hardly on purpose.
+    /// Whether Amazon Bedrock's console made the user, which it does for each long-term API key. Such a user
+    /// has no access key unless somebody makes one, which is probably a mistake.
     #[must_use]
     pub fn is_of_bedrock_api_key(&self) -> bool {
         self.0.starts_with("BedrockAPIKey-")

@@ -1,7 +1,7 @@
 //! Which instants a message may hold: those of the years 1970 to 9999.
 //!
-//! Others cannot be meant. Their years have more than four digits or a sign, which not everybody reads, and what is
-//! added to them may be no instant any more.
+//! Nobody means an instant outside these years. Its year has more than four digits or a sign, which many
+//! parsers refuse, and adding a duration to it may overflow.
 
 use std::fmt;
 

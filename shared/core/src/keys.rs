@@ -201,6 +201,12 @@ mod tests {
         StalenessPolicy::new(days(alert_after), stages.iter().map(|&d| days(d)).collect()).unwrap()
     }
 
+    #[test]
+    fn a_policy_knows_the_age_from_which_keys_are_stale() {
+        assert_eq!(policy(90, &[90, 120]).alert_after_days(), days(90));
+        assert_eq!(StalenessPolicy::without_stages(days(30)).alert_after_days(), days(30));
+    }
+
     fn as_of() -> DateTime<Utc> {
         "2026-03-01T06:00:00Z".parse().unwrap()
     }

@@ -17,6 +17,15 @@ pub const USERS_WITHOUT_A_REPORT_MAX: usize = 20;
 /// More pages than an account can have: five full ones hold the 5,000 users that IAM allows, but pages may come short.
 pub const PAGES_MAX: usize = 1_000;
 
+/// What an account's credential report is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportUse {
+    /// It saves calls: it shows which of many users have no old key.
+    SavesCalls,
+    /// The account has few users, so it saves none. It shows which of them may still sign in.
+    ShowsPasswords,
+}
+
 /// The settings that decide whose keys are asked for.
 #[derive(Debug, Clone)]
 pub struct ListingRules {
@@ -44,27 +53,33 @@ impl ListingRules {
             .or_else(|| report?.skips(user, *audience, staleness, as_of))
     }
 
-    /// Whether the credential report, where it is wanted at all, is worth its calls to an account whose first page of users this
-    /// is: it saves more of them, or tells which users may still sign in.
+    /// What the credential report, where it is wanted at all, is good for in an account with this first page
+    /// of users; `None` if it is not worth its calls.
     #[must_use]
-    pub fn ask_for_a_report(&self, first: &UserPage, as_of: DateTime<Utc>) -> bool {
+    pub fn report_use(&self, first: &UserPage, as_of: DateTime<Utc>) -> Option<ReportUse> {
         let is_kept = |listed| self.skips(listed, as_of, None).is_none();
-        first.next.is_some()
-            || first.users.len() > USERS_WITHOUT_A_REPORT_MAX
-            || self.audience == Audience::SignedInUsers && first.users.iter().any(is_kept)
+        if first.next.is_some() || first.users.len() > USERS_WITHOUT_A_REPORT_MAX {
+            Some(ReportUse::SavesCalls)
+        } else if self.audience == Audience::SignedInUsers && first.users.iter().any(is_kept) {
+            Some(ReportUse::ShowsPasswords)
+        } else {
+            None
+        }
     }
 }
 
-/// The users that one reading of an account's list has shown. A user who is made or renamed meanwhile may be on two pages, and
-/// is one owner all the same. The first page counts: one whose old name is gone by then is found by the next run.
+/// The users on the pages of an account's list that were read so far. A user who is made or renamed meanwhile
+/// may be on two pages, but is one owner. The first page counts. If its name is outdated, the next run finds
+/// the user by the new one.
 #[derive(Debug, Default)]
 pub struct Shown(HashSet<UserId>);
 
-/// How many users are remembered: twice as many as an account can have. An endless list must not fill the memory.
+/// How many users to remember: twice as many as an account can have. An endless list must not fill the
+/// memory.
 const SHOWN_MAX: usize = 10_000;
 
 impl Shown {
-    /// Takes those out of `page` that a page before it has shown, and remembers the others.
+    /// Removes the users from `page` that were on a page before it, and remembers the others.
     pub fn remove_from(&mut self, page: &mut UserPage) {
         page.users.retain(|listed| self.is_first(&listed.user));
     }
@@ -93,6 +108,7 @@ mod tests {
 
     #[test]
     fn a_report_is_asked_for_where_it_saves_calls_or_tells_who_may_sign_in() {
+        use ReportUse::{SavesCalls, ShowsPasswords};
         let page = |signed_in: usize, others: usize, next: Option<&str>| UserPage {
             users: (0..signed_in + others).map(|number| listed(number, number < signed_in)).collect(),
             next: next.map(str::to_owned),
@@ -100,21 +116,36 @@ mod tests {
         };
         let people = Audience::SignedInUsers;
         for (audience, first, expected) in [
-            (people, page(0, 0, None), false),
-            (people, page(0, 20, None), false),
-            (people, page(1, 19, None), true),
-            (people, page(0, 21, None), true),
-            (people, page(0, 1, Some("more")), true),
-            (Audience::All, page(20, 0, None), false),
-            (Audience::All, page(10, 11, None), true),
-            (Audience::Tagged, page(20, 0, None), false),
+            (people, page(0, 0, None), None),
+            (people, page(0, 20, None), None),
+            (people, page(1, 19, None), Some(ShowsPasswords)),
+            (people, page(20, 0, None), Some(ShowsPasswords)),
+            (people, page(0, 21, None), Some(SavesCalls)),
+            (people, page(21, 0, None), Some(SavesCalls)),
+            (people, page(0, 1, Some("more")), Some(SavesCalls)),
+            (people, page(1, 0, Some("more")), Some(SavesCalls)),
+            (Audience::All, page(20, 0, None), None),
+            (Audience::All, page(10, 11, None), Some(SavesCalls)),
+            (Audience::Tagged, page(20, 0, None), None),
         ] {
             let staleness = StalenessPolicy::without_stages(90.try_into().unwrap());
             let rules = ListingRules { audience, path_prefix: PathPrefix::default(), staleness };
             let as_of = "2026-03-01T06:00:00Z".parse().unwrap();
             let users = first.users.len();
-            assert_eq!(rules.ask_for_a_report(&first, as_of), expected, "{audience:?} {users}");
+            assert_eq!(rules.report_use(&first, as_of), expected, "{audience:?} {users}");
         }
+    }
+
+    #[test]
+    fn a_user_on_two_pages_is_shown_once() {
+        let mut shown = Shown::default();
+        let mut page = |users: &[usize]| {
+            let users = users.iter().map(|number| listed(*number, true)).collect();
+            let mut page = UserPage { users, ..UserPage::default() };
+            shown.remove_from(&mut page);
+            page.users.len()
+        };
+        assert_eq!([page(&[1, 2]), page(&[2, 3, 3]), page(&[1, 2, 3])], [2, 1, 0]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub struct User {
 
 /// Declares messages: a [`Run`], whose fields are the message's own on the wire, and the fields beside it.
 ///
-/// They are read as they lie there, since inside of what serde flattens, an error no longer knows its field.
+/// The reader lists the run's fields again, because serde's errors inside of `flatten` do not name the field.
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)+ })+) => {$(
         $(#[$doc])*
@@ -115,7 +115,7 @@ messages! {
         account_name: Option<AccountName>,
         /// The user.
         user: User,
-        /// When the user's keys were first found stale, if this check is done again because that was long ago.
+        /// When the user's keys were first found stale, if that was so long ago that this check repeats it.
         #[serde(default, deserialize_with = "plausible_if_any", skip_serializing_if = "Option::is_none")]
         found_at: Option<DateTime<Utc>>,
     }
@@ -131,7 +131,8 @@ messages! {
         user: User,
         /// Whom to tell.
         recipient: Recipient,
-        /// The stale keys, the oldest first; at least one. Two is IAM's quota, and there are accounts whose users have more.
+        /// The stale keys, the oldest first; at least one. Two is IAM's quota, and there are accounts whose
+        /// users have more.
         #[serde(deserialize_with = "at_least_one_key")]
         keys: Vec<StaleKey>,
         /// How many stages the oldest key has reached.
@@ -266,9 +267,9 @@ impl StaleKeys {
         }
     }
 
-    /// A finding is old if the keys were looked at long ago. It is old as well if they were judged long ago, and on an
-    /// earlier date: findings of several days that arrive at once must not become several mails. What a run finds late on
-    /// its own date is not.
+    /// A finding is old if the keys were looked at long ago. It is old as well if they were judged long ago,
+    /// and on an earlier date: findings of several days that arrive at once must not become several mails.
+    /// What a run finds late on its own date is not.
     fn is_old(&self, now: DateTime<Utc>) -> bool {
         let as_of = self.run.as_of;
         now - self.checked_at > FINDING_VALID_FOR
@@ -338,7 +339,7 @@ fn at_least_one_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
     if keys.is_empty() { Err(D::Error::custom("not a list of at least one key")) } else { Ok(keys) }
 }
 
-/// Reads JSON that nobody vouches for.
+/// Reads JSON from an untrusted source.
 pub fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| describe(&error))?;
@@ -346,7 +347,8 @@ pub fn parse<T: DeserializeOwned>(body: &str) -> Result<T, InvalidMessage> {
     Ok(value)
 }
 
-/// Names the field, and what it wants. Serde's own words may quote the value before that, and end with a place.
+/// Names the field and what it must hold. Serde's message may quote the value first, and ends with a line and
+/// a column.
 fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> InvalidMessage {
     if !error.inner().is_data() {
         return InvalidMessage::NotJson;
@@ -366,7 +368,7 @@ fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> InvalidMes
         return InvalidMessage::Unlike { field, wanted: "there once".to_owned() };
     }
     let field = path.unwrap_or_else(|| "the message".to_owned());
-    // What is wanted comes last, so that no value passes for it. `not …` is said by our own types alone.
+    // Serde says what it expected last, so no quoted value can pass for that. Only our own types say `not …`.
     let wanted = text.rsplit_once(", expected ").map(|(_, wanted)| wanted).or(text.strip_prefix("not "));
     let wanted = match wanted {
         None => return InvalidMessage::Invalid(field),
@@ -453,7 +455,8 @@ mod tests {
         message
     }
 
-    /// The values in `message`, each as a JSON pointer and as the path that errors have; the root is not among them.
+    /// The values in `message`, each as a JSON pointer and as the path that errors have; the root is not
+    /// among them.
     fn fields(message: &Value) -> Vec<(String, String)> {
         let below = |value: &Value, pointer: String, path: String| {
             let deeper = fields(value).into_iter().map(|(deeper, rest)| {
@@ -631,44 +634,48 @@ mod tests {
         }
     }
 
-    type Reader = fn(&str) -> Result<(), InvalidMessage>;
+    /// Reads `message` as an `M`, and writes what was read.
+    fn travelled<M: Message>(message: &Value) -> Result<Value, InvalidMessage> {
+        let read = M::read(&message.to_string(), AsOfLimit::None)?;
+        Ok(serde_json::to_value(read).unwrap())
+    }
 
     #[test]
     fn every_instant_in_every_message_lies_in_1970_to_9999() {
-        let mut message = stale_keys();
+        type Reader = fn(&Value) -> Result<Value, InvalidMessage>;
+
+        let mut whole = whole();
         // A run is named after its instant, but that is a name.
-        message["run_id"] = json!("a-run");
-        message["found_at"] = message["checked_at"].clone();
-        let places = instants(&message, "");
-        assert_eq!(places.len(), 7, "{places:?}");
-        let readers: [Reader; 3] = [
-            |body| StaleKeys::read(body, AsOfLimit::None).map(drop),
-            |body| CheckUser::read(body, AsOfLimit::None).map(drop),
-            |body| ScanAccount::read(body, AsOfLimit::None).map(drop),
-        ];
-        for place in &places {
-            let path = place[1..].replace("/0/", "[0]/").replace('/', ".");
-            for (instant, is_one) in [
-                ("+262142-12-01T00:00:00Z", false),
-                ("+10000-01-01T00:00:00Z", false),
-                ("9999-12-31T23:59:59Z", true),
-                ("1970-01-01T00:00:00Z", true),
-                ("1969-12-31T23:59:59Z", false),
-                ("-0001-01-01T00:00:00Z", false),
-            ] {
-                let mut changed = message.clone();
-                *changed.pointer_mut(place).unwrap() = json!(instant);
-                for mode in ["dry_run", "live"] {
-                    changed["mode"] = json!(mode);
-                    let [finding, check, scan] = readers.map(|read| read(&changed.to_string()));
-                    let wanted =
-                        "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999".to_owned();
-                    let refused = || InvalidMessage::Unlike { field: path.clone(), wanted };
-                    let expected = if is_one { Ok(()) } else { Err(refused()) };
-                    assert_eq!(finding, expected, "{place} {instant}");
-                    // The others read those of these fields that they know, and refuse them the same way.
-                    let refused = [check, scan].into_iter().filter_map(Result::err);
-                    assert!(refused.into_iter().all(|error| Err(error) == expected), "{place} {instant}");
+        whole["run_id"] = json!("a-run");
+        let readers: [(Reader, usize); 3] =
+            [(travelled::<ScanAccount>, 1), (travelled::<CheckUser>, 4), (travelled::<StaleKeys>, 7)];
+        for (read, expected) in readers {
+            // The fields of this message alone.
+            let message = read(&whole).unwrap();
+            let places = instants(&message, "");
+            assert_eq!(places.len(), expected, "{places:?}");
+            for place in &places {
+                let field = place[1..].replace("/0/", "[0]/").replace('/', ".");
+                for (instant, is_one) in [
+                    ("+262142-12-01T00:00:00Z", false),
+                    ("+10000-01-01T00:00:00Z", false),
+                    ("9999-12-31T23:59:59Z", true),
+                    ("1970-01-01T00:00:00Z", true),
+                    ("1969-12-31T23:59:59Z", false),
+                    ("-0001-01-01T00:00:00Z", false),
+                ] {
+                    for mode in ["dry_run", "live"] {
+                        let mut changed = message.clone();
+                        changed["mode"] = json!(mode);
+                        *changed.pointer_mut(place).unwrap() = json!(instant);
+                        let wanted = "an instant such as 2026-03-01T06:00:00Z, in the years 1970 to 9999";
+                        let expected = if is_one {
+                            Ok(changed.clone())
+                        } else {
+                            Err(InvalidMessage::Unlike { field: field.clone(), wanted: wanted.to_owned() })
+                        };
+                        assert_eq!(read(&changed), expected, "{place} {instant}");
+                    }
                 }
             }
         }
@@ -768,7 +775,8 @@ mod tests {
     }
 
     proptest! {
-        /// Of findings that arrive together, those that are mailed are of one date, or of two within six hours of midnight.
+        /// Of findings that arrive together, those that are mailed are of one date, or of two within six
+        /// hours of midnight.
         #[test]
         fn findings_of_several_days_that_arrive_at_once_do_not_become_several_mails(
             hours_ago in prop::collection::vec(0_i64..24 * 30, 1..8),
@@ -790,7 +798,10 @@ mod tests {
 
         /// Sent back once, a finding is mailed: nothing goes round for ever.
         #[test]
-        fn a_check_that_is_done_again_makes_no_old_finding(as_of_hours_ago in 0_i64..20_000, took in 0_i64..300) {
+        fn a_check_that_is_done_again_makes_no_old_finding(
+            as_of_hours_ago in 0_i64..20_000,
+            took in 0_i64..300,
+        ) {
             let mut finding = read(&stale_keys()).unwrap();
             finding.run.as_of = now() - TimeDelta::hours(as_of_hours_ago);
             finding.checked_at = finding.run.as_of;

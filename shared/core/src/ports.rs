@@ -36,7 +36,7 @@ pub struct ListedUser {
 pub struct UserPage {
     /// The users; possibly none, even when more pages follow.
     pub users: Vec<ListedUser>,
-    /// More users, who keep nobody else from being listed.
+    /// Users of this page who cannot be read. The page has the others all the same.
     pub unreadable: Vec<UnreadableUser>,
     /// What asks for the next page; `None` on the last.
     pub next: Option<String>,
@@ -173,18 +173,20 @@ pub trait Outbox<M> {
 /// How many messages [`Outbox::send`] takes: SQS's limit for one batch.
 pub const MAX_BATCH: usize = 10;
 
-/// The message attribute by which a dead letter says its reason. A message on another queue has it, too, if SQS's own
-/// redrive moved it there.
+/// The message attribute by which a dead letter says its reason. A message on another queue has it, too, if
+/// SQS's own redrive moved it there.
 pub const REASON_ATTRIBUTE: &str = "reason";
 
-/// The message attribute of a dead letter that `keynudge dlq replay` sent back: a function had given it up, and counted that.
+/// The message attribute that `keynudge dlq replay` sets on a dead letter that a function gave up, and
+/// counted as given up.
 pub const REPLAYED_ATTRIBUTE: &str = "replayed";
 
-/// The reasons of messages that no function could read. They name no run, so that no run's record counts them.
+/// The reasons of messages that no function could read. They name no run, so that no run's record counts
+/// them.
 pub const UNREADABLE_REASONS: [&str; 2] = ["invalid_message", "subscription_unconfirmed"];
 
-/// Whether a run's record counts a message as given up, by its attributes: a function gave it up, and it came back by
-/// a replay, or by SQS's own redrive, which keeps the reason.
+/// Whether a run's record counts a message as given up, by its attributes: a function gave it up, and it came
+/// back by a replay, or by SQS's own redrive, which keeps the reason.
 pub fn was_counted_as_given_up<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> bool {
     let is_readable = |reason: &str| !UNREADABLE_REASONS.contains(&reason);
     attribute(REPLAYED_ATTRIBUTE).is_some() || attribute(REASON_ATTRIBUTE).is_some_and(is_readable)
@@ -305,7 +307,8 @@ pub trait RunRecords {
     /// Adds `counts`. A repetition counts twice.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed>;
 
-    /// The account denies its role at `at`. Returns when it first did, for this use of it in this run.
+    /// Records that the account denies its role at `at`. Returns when it first did, for this use of it in
+    /// this run. A role that works again does not erase that.
     async fn first_denied(
         &self,
         run: &Run,
@@ -393,6 +396,36 @@ pub struct Envelope<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_printed_unreadable_user_tells_what_is_wrong_and_no_name() {
+        let user = UnreadableUser {
+            name: "jane@example.com".to_owned(),
+            id: None,
+            problem: "the path is not one".to_owned(),
+        };
+        let printed = r#"UnreadableUser { id: None, problem: "the path is not one", .. }"#;
+        assert_eq!(format!("{user:?}"), printed);
+    }
+
+    #[test]
+    fn a_message_was_counted_as_given_up_if_a_function_could_read_it() {
+        let was_counted = |attributes: &[(&str, &str)]| {
+            was_counted_as_given_up(|wanted| {
+                attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+            })
+        };
+        for (attributes, expected) in [
+            (&[][..], false),
+            (&[("reason", "call_failed")], true),
+            (&[("replayed", "true")], true),
+            (&[("replayed", "true"), ("reason", "call_failed")], true),
+            (&[("reason", "invalid_message")], false),
+            (&[("reason", "subscription_unconfirmed")], false),
+        ] {
+            assert_eq!(was_counted(attributes), expected, "{attributes:?}");
+        }
+    }
 
     #[test]
     fn a_printed_dead_letter_tells_its_reason_and_not_its_body() {

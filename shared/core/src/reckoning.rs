@@ -276,7 +276,7 @@ impl Tally<'_> {
         metrics.into_iter().map(|metric| self.get(metric)).sum()
     }
 
-    /// Checks that are dead. A dead letter that was replayed and came to another end since is counted by that alone.
+    /// Checks in the dead-letter queue. A check that was replayed and done since counts as done only.
     fn dead_checks(&self) -> u64 {
         self.get(Metric::ChecksGivenUp).saturating_sub(self.get(Metric::ChecksReplayed))
     }
@@ -355,8 +355,8 @@ fn checks(records: &[AccountRecord], all: &BTreeMap<Metric, u64>) -> Checks {
     );
     let all = Tally(all);
     checks.margin = all.vanished_checks().max(checks.excess);
-    // Scans and findings make checks. If one was delivered twice, a function that sent checks may have died before it counted
-    // them: more checks came to an end than there were to do.
+    // Scans and findings make checks. If one was delivered twice, a function that sent checks may have died
+    // before it counted them: more checks came to an end than there were to do.
     let made_again = [Metric::ScansRedelivered, Metric::FindingsRedelivered];
     if all.sum(made_again) > 0 {
         let ended = checks.checked + checks.denied + all.dead_checks();

@@ -52,8 +52,8 @@ pub struct RecordTimes {
     pub first_received_at: DateTime<Utc>,
 }
 
-/// For how long a record is tried at least, however long ago its keys were first found stale: a finding that was sent back,
-/// or replayed, would else be given up at its first failure.
+/// How long to try a record at least. Otherwise a finding that was sent back or replayed days after its keys
+/// were first found stale would be given up at its first failure.
 const TRIED_AT_LEAST: TimeDelta = TimeDelta::hours(1);
 
 /// Delays are shortened by up to a quarter, so that what failed together does not come back together.
@@ -91,8 +91,9 @@ impl WaitFor {
 }
 
 impl RetryPolicy {
-    /// Whether a record that failed now is given up. What was sent back is a new record, and no younger for it: its time
-    /// counts from `found_at`. But it is tried for an hour before it is given up, and waiting on its queue is not trying.
+    /// Whether to give up a record that failed now. A finding that was sent back to be checked again is a new
+    /// record, but its time still counts from `found_at`. Every record is tried for an hour before it is
+    /// given up. That hour starts when a function first receives it, not when it is sent.
     #[must_use]
     pub fn gives_up(&self, times: RecordTimes, now: DateTime<Utc>) -> bool {
         let RecordTimes { sent_at, found_at, first_received_at } = times;

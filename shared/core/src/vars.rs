@@ -1,5 +1,5 @@
-//! Settings, read by name: the functions look them up in their environment, the operator's tool among a stack's parameters.
-//! Each error names its variable.
+//! Settings, read by name: the functions look them up in their environment, the operator's tool among a
+//! stack's parameters. Each error names its variable.
 
 use std::fmt::{self, Display};
 use std::num::NonZeroU32;
@@ -21,8 +21,8 @@ use crate::retry::RetryPolicy;
 
 const NOT_ALLOWED: &str = "is outside ALLOWED_DOMAINS, or among EXCLUDED_RECIPIENTS";
 
-/// Where settings are looked up by name. A setting that is empty counts as not set, so that a template can pass on
-/// a parameter that was left out.
+/// Where settings are looked up by name. A setting that is empty counts as not set, so that a template can
+/// pass on a parameter that was left out.
 pub struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 /// A setting that cannot be used. Its value is not repeated: it may be an address.
@@ -98,8 +98,8 @@ impl<'a> Vars<'a> {
         })
     }
 
-    /// `PARTITION`, `MEMBER_ROLE_NAME` and `EXTERNAL_ID`: how to get at accounts of `scope` that are not its own; `None` if
-    /// there are none.
+    /// `PARTITION`, `MEMBER_ROLE_NAME` and `EXTERNAL_ID`: how to get at accounts of `scope` that are not its
+    /// own; `None` if there are none.
     pub fn member_role(&self, scope: &Scope, session: RoleSession) -> Result<Option<MemberRole>, InvalidVar> {
         if !scope.leaves_own_account() {
             return Ok(None);
@@ -150,7 +150,8 @@ impl<'a> Vars<'a> {
         Ok(address)
     }
 
-    /// `ALERT_AFTER_DAYS` and `STAGES_AFTER_DAYS`: which keys are stale, and how far their owner's reminders have come.
+    /// `ALERT_AFTER_DAYS` and `STAGES_AFTER_DAYS`: which keys are stale, and how far their owner's reminders
+    /// have come.
     pub fn staleness(&self) -> Result<StalenessPolicy, InvalidVar> {
         let stages = self.list("STAGES_AFTER_DAYS")?;
         StalenessPolicy::new(self.alert_after_days()?, stages)
@@ -178,7 +179,7 @@ impl<'a> Vars<'a> {
 
     /// `CONTACT_TAG`, `DEFAULT_DOMAIN` and `FALLBACK_CONTACT`: whom a reminder goes to, if `allowed`.
     ///
-    /// A default domain that no mail may go to would be passed over for every owner: a mistake to hear of at once.
+    /// A default domain outside `allowed` is an error here: Keynudge would ignore it for every owner.
     pub fn contact_rules(&self, allowed: AllowedRecipients) -> Result<ContactRules, InvalidVar> {
         let default_domain: Option<Domain> = self.optional("DEFAULT_DOMAIN")?;
         if default_domain.as_ref().is_some_and(|domain| !allowed.contain(domain)) {
@@ -226,8 +227,8 @@ impl<'a> Vars<'a> {
         Ok(Duration::from_secs(seconds.get().into()))
     }
 
-    /// `GIVE_UP_AFTER_MINUTES`, `RETRY_FIRST_DELAY_SECONDS`, `RETRY_LONGEST_DELAY_SECONDS` and `OPERATOR_DELAY_SECONDS`:
-    /// when what failed is tried again.
+    /// `GIVE_UP_AFTER_MINUTES`, `RETRY_FIRST_DELAY_SECONDS`, `RETRY_LONGEST_DELAY_SECONDS` and
+    /// `OPERATOR_DELAY_SECONDS`: when what failed is tried again.
     pub fn retry_policy(&self) -> Result<RetryPolicy, InvalidVar> {
         let minutes: NonZeroU32 = self.required("GIVE_UP_AFTER_MINUTES")?;
         Ok(RetryPolicy {
@@ -308,6 +309,36 @@ mod tests {
                 assert!(error(vars.as_of_rule()).starts_with("ALLOW_AS_OF: "));
             },
         );
+    }
+
+    /// Rust prints it so when it ends `main`.
+    #[test]
+    fn an_error_tells_its_variable_and_its_problem_each_by_itself() {
+        let error = InvalidVar::new("SENDER", "is not set");
+        assert_eq!((error.name(), error.problem()), ("SENDER", "is not set"));
+        assert_eq!(format!("{error:?}"), "SENDER: is not set");
+    }
+
+    #[test]
+    fn numbers_are_those_that_are_set() {
+        let all = [("REMIND_EVERY_DAYS", "9"), ("WAIT_SECONDS", "90"), ("USER_FILTER", "credential-report")];
+        with(&all, |vars| {
+            assert_eq!(vars.remind_every_days().map(NonZeroU32::get), Ok(9));
+            assert_eq!(vars.seconds("WAIT_SECONDS"), Ok(Duration::from_secs(90)));
+            assert_eq!(vars.user_filter(), Ok(UserFilter::CredentialReport));
+        });
+    }
+
+    #[test]
+    fn contacts_that_no_mail_may_go_to_are_refused() {
+        let contact = |name, value| {
+            let all = [("CONTACT_TAG", "owner"), ("SENDER", "keys@example.com"), (name, value)];
+            with(&all, |vars| vars.contact_rules(vars.allowed_recipients().unwrap()).map(drop))
+        };
+        assert_eq!(contact("DEFAULT_DOMAIN", "example.com"), Ok(()));
+        assert_eq!(contact("FALLBACK_CONTACT", "a@example.com"), Ok(()));
+        assert!(error(contact("DEFAULT_DOMAIN", "example.org")).starts_with("DEFAULT_DOMAIN: "));
+        assert!(error(contact("FALLBACK_CONTACT", "a@example.org")).starts_with("FALLBACK_CONTACT: "));
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Reading the fields of messages. An error says what a field wants, and never what it held: it goes into logs.
+//! Reading the fields of messages. An error says what a field wants, and never what it held: it goes into
+//! logs.
 
 use std::fmt;
 
 use serde::de::{Error, Visitor};
 
-/// Reads a string as a `T`. Serde's own readers quote what they cannot read, and those of enums call a field of another type
-/// a mistake in the JSON.
+/// Reads a string as a `T`. Serde's own readers quote what they cannot read, and those of enums call a field
+/// of another type a mistake in the JSON.
 pub(crate) struct Text<T> {
     /// What is wanted, as in "not …".
     pub(crate) wanted: &'static str,

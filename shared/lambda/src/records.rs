@@ -76,8 +76,8 @@ impl Kind {
         }
     }
 
-    /// Where a run's record notes how often records of this kind had to be repeated, and how often that was because they were
-    /// given back. A scan sets what it counts, and SES's events are in no run's record.
+    /// The counts of repeated deliveries in a run's record, and of those that were repeated because a function
+    /// gave the record back. A scan sets what it counts, and SES's events are in no run's record.
     fn repetitions(self) -> Option<(Metric, Metric)> {
         match self {
             Self::Checks => Some((Metric::ChecksRepeated, Metric::ChecksReturned)),
@@ -86,7 +86,7 @@ impl Kind {
         }
     }
 
-    /// Where a run's record notes that a dead letter was replayed: it was counted as given up before.
+    /// The counts of replayed dead letters in a run's record. Each was counted as given up before.
     fn replayed(self) -> Option<Metric> {
         match self {
             Self::Checks => Some(Metric::ChecksReplayed),
@@ -171,7 +171,7 @@ impl Reason {
 }
 
 impl Failure {
-    /// What to do about it; none if the record has not failed, and only had no turn.
+    /// What to do about the failure; `None` if the record did not fail and only has to wait.
     fn class(&self) -> Option<FailureClass> {
         match self {
             Self::GiveBack(_, wait_for) => wait_for.class(),
@@ -303,9 +303,13 @@ pub fn check_account(message: &impl Message, scope: &Scope) -> Result<(), Failur
     Err(Failure::GiveUp(Reason::new("unknown_account", "account_id is none of this deployment's accounts")))
 }
 
-/// What it means for `message` that its account denies the role: the role is tried once more when `again_after` has passed
-/// since it was first denied in this run. After that (`Ok`) the account is left out of the run. A role that was deployed
-/// just now is denied for a while, until IAM knows it everywhere.
+/// Decides about `message`, whose account denies the role. `Ok` leaves the account out of this run. An error
+/// puts the message back until `again_after` has passed since the run's first denial: IAM denies a role that
+/// was deployed a moment ago until all of it knows the role.
+///
+/// The first denial counts even if the role has worked since. So an account whose role worked for a while and
+/// is denied again, after `again_after`, is left out at once. The next run asks again. To forget the denial
+/// would cost a write for every batch that succeeds.
 pub async fn leave_out<L, R, C: RunRecords>(
     source: &Source<L, R, C>,
     message: &impl Message,
@@ -396,8 +400,8 @@ pub async fn respond<T>(
     deadline: Deadline,
     metrics: &Metrics,
 ) -> SqsBatchResponse {
-    // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put retries of hours far
-    // apart next to each other.
+    // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put
+    // retries of hours far apart next to each other.
     metrics.add(Metric::RecordsGivenBack, 0);
     let concluded = records.into_iter().map(|record| conclude(record, source, deadline, metrics));
     let mut response = SqsBatchResponse::default();
@@ -514,7 +518,8 @@ impl Envelope {
         }
     }
 
-    /// Counts what makes the end of a record, which it comes to now, not its first.
+    /// Counts a record that is done or given up now: whether it was replayed, and how often SQS delivered it
+    /// before.
     fn count_end(&self, kind: Kind, metrics: &Metrics) {
         if let (true, Some(replayed), Some(about)) = (self.is_replayed, kind.replayed(), &self.about) {
             metrics.note_in(&about.run, &about.account, replayed, 1);
@@ -528,14 +533,14 @@ impl Envelope {
         }
     }
 
-    /// Notes that this delivery has counted nothing, and will be repeated.
+    /// Notes that this delivery of the record ended without a count, and SQS delivers it again.
     fn note_return(&self, kind: Kind, metrics: &Metrics) {
         if let (Some((_, returned)), Some(about)) = (kind.repetitions(), &self.about) {
             metrics.note_in(&about.run, &about.account, returned, 1);
         }
     }
 
-    /// `class` lets a reader of the log tell what passes from what somebody has to mend.
+    /// `class` tells a reader of the log which failures pass and which an operator has to mend.
     fn log(&self, outcome: &str, reason: &Reason, class: Option<FailureClass>) {
         let about = self.about.as_ref();
         tracing::warn!(

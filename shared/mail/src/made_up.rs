@@ -169,9 +169,9 @@ pub(crate) struct Trial {
     pub(crate) reminder: Reminder,
 }
 
-/// Mails of every kind: as it is, with all that a mail may have, and with nothing that it may lack. Then a mail that lacks one
-/// thing alone, so that whatever a template forgets to ask for is missing beside all that it may ask for; and one of each
-/// month, for whose name a template may have words of its own.
+/// Mails of every kind: as it is, with all that a mail may have, and with nothing that it may lack. Then a
+/// mail that lacks one thing alone, so that whatever a template forgets to ask for is missing beside all that
+/// it may ask for; and one of each month, for whose name a template may have words of its own.
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let kinds = made_up(middle_of(1));
@@ -337,8 +337,8 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 mod tests {
     use super::*;
 
-    /// What may be missing is so beside everything else that may be there, and everything beside everything: otherwise a
-    /// template that asks for one thing and forgets another passes.
+    /// What may be missing is so beside everything else that may be there, and everything beside everything:
+    /// otherwise a template that asks for one thing and forgets another passes.
     #[test]
     fn templates_are_tried_with_each_thing_missing_beside_every_other() {
         type IsThere = fn(&Reminder) -> bool;

@@ -130,16 +130,16 @@ impl Page {
         Ok(())
     }
 
-    /// What is wrong with the page as it is shown now: it scrolls sideways, text is cut off, sticks out of its box, lies over
-    /// other text or can hardly be told from what is behind it; or its parts cannot be told apart by those who hear it. To that
-    /// axe-core adds what it finds.
+    /// The faults of the page as it is shown now, a sentence each: the page scrolls sideways; text is cut
+    /// off, sticks out of its box, overlaps other text or has too little contrast; parts lack what a screen
+    /// reader reads out. axe-core's [`violations`](Self::violations) follow.
     pub fn faults(&mut self) -> Result<Vec<String>> {
         let mut faults: Vec<String> = self.evaluate(FAULTS)?;
         faults.extend(self.violations()?);
         Ok(faults)
     }
 
-    /// What axe-core finds wrong with the page as it is shown now, by WCAG and as good practice.
+    /// The violations of WCAG and of good practice that axe-core finds in the page as it is shown now.
     pub fn violations(&mut self) -> Result<Vec<String>> {
         if !self.has_axe {
             let file = axe_core()?;
@@ -215,11 +215,11 @@ impl Page {
     }
 }
 
-/// Where axe-core is.
+/// The path of `axe.min.js`.
 fn axe_core() -> Result<PathBuf> {
     let find =
         async || venv::module_file(ACCESSIBILITY, "axe_playwright_python", "axe.min.js", &|_| ()).await;
-    // On a thread of its own, since who asks may be in a runtime.
+    // On another thread: a caller inside a runtime cannot block on a second one.
     let found = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map(|runtime| runtime.block_on(find()))
@@ -230,7 +230,7 @@ fn axe_core() -> Result<PathBuf> {
         .map_err(Error::file("starting a runtime for", Path::new("axe-core")))?
 }
 
-/// How many sheets of paper a PDF of Chromium's has: the count at the root of its pages.
+/// The number of sheets in a PDF that Chromium printed, by the count at the root of its page tree.
 #[must_use]
 pub fn sheets(pdf: &[u8]) -> usize {
     let pdf = String::from_utf8_lossy(pdf);

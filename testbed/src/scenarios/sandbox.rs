@@ -19,8 +19,8 @@ const RATE: TokenBucket =
     TokenBucket { rate: NonZeroU32::MIN, burst: NonZeroU32::new(2).expect("it is not zero") };
 const PER_DAY: u32 = 200;
 const DAY: Duration = Duration::from_hours(24);
-/// As many as the template has by default. Each takes an equal part of what is left of the quota, so that fewer mails than
-/// there are notifiers are not sent on a day.
+/// As many as the template has by default. Each takes an equal part of what is left of the quota, so that
+/// fewer mails than there are notifiers are not sent on a day.
 const NOTIFIERS: u64 = 2;
 /// How long a day on which nothing more can be sent is left to last.
 const REST_OF_THE_DAY: Duration = Duration::from_secs(5);

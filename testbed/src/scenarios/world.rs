@@ -132,6 +132,8 @@ impl World {
         let deployment = &self.deployment;
         let mails = outbox::mails(&deployment.aws).await?;
         let verdict = Verdict::on(&self.population, &mails);
+        let unknown_outcomes =
+            ledger::takeovers(&deployment.aws, &deployment.outputs.ledger_table_name).await?;
         let queued = deployment.progress().await?;
         let faults = match &self.faults {
             Some(proxies) => proxies.injected().await?,
@@ -146,8 +148,8 @@ impl World {
             mails: mails.len(),
             lost: verdict.lost,
             duplicates: verdict.duplicates,
-            unknown_outcomes: ledger::takeovers(&deployment.aws, &deployment.outputs.ledger_table_name)
-                .await?,
+            unexplained_duplicates: verdict.unexplained_duplicates(&unknown_outcomes).len(),
+            unknown_outcomes: unknown_outcomes.into_values().sum(),
             dead_letters: queued.dead_letters,
             stuck: queued.to_do(),
             broken: verdict.wrong,

@@ -19,7 +19,7 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When a password of its was last used to sign in; never.
     pub password_last_used: Option<DateTime<Utc>>,
-    /// Whether its password is gone: IAM still tells when it was last used, and the credential report does not.
+    /// Whether its password was deleted. IAM still reports its last use then; the credential report does not.
     pub password_deleted: bool,
     /// At most 50.
     pub tags: Vec<Tag>,

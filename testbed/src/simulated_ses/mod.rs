@@ -103,7 +103,8 @@ impl SimulatedSes {
         self.state.set_unverified(unverified);
     }
 
-    /// Takes an account's `mail`th mail, counting from 1, and never answers. It has to be one account's alone that sends.
+    /// Takes the `mail`th mail of an account, counting from 1, and never answers. Only one account may send
+    /// meanwhile.
     pub fn leave_unanswered(&self, mail: u64) {
         self.state.leave_unanswered(mail);
     }

@@ -20,7 +20,7 @@ use keynudge_aws::failure::{Cause, cause};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::errors::{code_of, from_endpoint};
+use super::errors::{code_of, from_endpoint, is_about_key};
 use crate::doctor::answer::{Answer, Unanswered};
 use crate::terminal;
 
@@ -73,6 +73,7 @@ fn refused(action: &'static str, code: &str, message: &str) -> Unanswered {
     let why = || format!("{code}: {message}");
     match cause(code) {
         Cause::Denied => Unanswered::Denied { action },
+        Cause::Missing if is_about_key(action, code) => Unanswered::Failed { action, why: why() },
         Cause::Missing => Unanswered::Missing,
         Cause::Credentials => Unanswered::NotAccepted { why: why() },
         Cause::Other => Unanswered::Failed { action, why: why() },
@@ -91,11 +92,14 @@ mod tests {
             ("AccessDeniedException", denied.clone()),
             ("com.amazonaws.sqs#AccessDeniedException", denied),
             ("AWS.SimpleQueueService.NonExistentQueue", Unanswered::Missing),
-            ("com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", Unanswered::Missing),
             ("ExpiredToken", Unanswered::NotAccepted { why: "ExpiredToken: because".to_owned() }),
         ] {
             assert_eq!(refused("sqs:GetQueueAttributes", code, "because"), meaning, "{code}");
         }
+        let no_table = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException";
+        assert_eq!(refused("dynamodb:DescribeTable", no_table, "because"), Unanswered::Missing);
+        let key = refused("sqs:GetQueueAttributes", "KMS.NotFoundException", "because");
+        assert!(matches!(key, Unanswered::Failed { .. }), "the queue is there: {key:?}");
         let Unanswered::Failed { why, .. } = refused("a:B", "Throttling", "slow down") else { panic!() };
         assert_eq!(why, "Throttling: slow down");
     }

@@ -13,6 +13,7 @@ use keynudge_testbed::workspace;
 
 use super::*;
 use crate::scan::remarks::refused_exemption;
+use crate::scan::report::empty;
 
 const ALERT_AFTER_DAYS: u32 = 90;
 
@@ -62,15 +63,11 @@ fn made_up(owners: usize) -> Report {
         as_of: as_of(),
         alert_after_days: ALERT_AFTER_DAYS,
         contact_tag: "keynudge:contact".to_owned(),
-        incomplete: None,
-        remarks: vec![],
-        listed_whole: true,
         users_in_account: Some(listed),
-        missed: vec![],
         users: Users { listed, unreadable: 0, skipped: skipped.into(), checked, not_checked: 0 },
         ages,
-        of_bedrock_api_keys: vec![],
         owners,
+        ..empty()
     }
 }
 
@@ -351,7 +348,7 @@ fn two_keys_of_one_owner_have_no_line_between_them() {
     assert!(seconds > 2);
 }
 
-/// A line of one pixel in the colour of what is behind, so that parts can be told apart by those who see no colours.
+/// A gap of one pixel in the colour of the background separates the parts for readers who see no colours.
 #[test]
 fn parts_of_a_bar_are_kept_apart() {
     let report = made_up(36);

@@ -73,8 +73,8 @@ pub struct Notice {
     pub mailbox: Option<MailboxHash>,
 }
 
-/// Tells one mailbox from another, so that the ledger need not hold addresses: half of the SHA-256 of the address in lower
-/// case. Anybody who knows an address can tell whether it is this one.
+/// Tells one mailbox from another, so that the ledger need not hold addresses: half of the SHA-256 of the
+/// address in lower case. Anybody who knows an address can tell whether it is this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxHash(String);
 
@@ -168,7 +168,7 @@ impl Notice {
         Self { mailbox: Some(MailboxHash::of(to)), ..about }
     }
 
-    /// What a run has to tell about these keys, whoever is to be mailed.
+    /// What a run reports about these keys. The mailbox is not known yet.
     #[must_use]
     pub fn about(run: &Run, stage: u32, keys: &[StaleKey]) -> Self {
         Self {
@@ -223,8 +223,8 @@ impl Entry {
         (Self { history, claim, ..self }, is_changed)
     }
 
-    /// Whether the owner is to be told of `notice`, as far as what they were told before decides it. A notice without a
-    /// mailbox may be due: it is if its mailbox may be.
+    /// Whether `notice` is due, judged by the last mail to the owner. A notice that has no mailbox yet counts
+    /// as due if any mailbox could make it due.
     #[must_use]
     pub fn is_due(&self, notice: &Notice, remind_every_days: NonZeroU32) -> bool {
         self.history.first().is_none_or(|last| {
@@ -232,9 +232,11 @@ impl Entry {
         })
     }
 
-    /// Whether the `last` mail did not reach the owner, and `notice` goes to another mailbox: such a mail is due at once. It
-    /// is not if it goes to a mailbox that was mailed on the same date: of two addresses that both bounce, findings that are
-    /// delivered twice would else mail one and the other in turn.
+    /// Whether the `last` mail did not reach the owner and `notice` goes to another mailbox. Such a mail is
+    /// due at once.
+    ///
+    /// The exception is a mailbox that Keynudge mailed on the same date. Otherwise, where two addresses both
+    /// bounce, findings that SQS delivers twice would mail the two in turn.
     fn is_repaired(&self, notice: &Notice, last: &Notice) -> bool {
         let was_mailed = |sent: &Sent| {
             sent.notice.as_of_date == notice.as_of_date && sent.notice.mailbox == notice.mailbox
@@ -259,7 +261,7 @@ impl Entry {
             _ => {}
         }
         let unknown_before = self.claim.as_ref().map_or(0, |claim| claim.unknown_before.saturating_add(1));
-        // In seconds, which no setting is too large for: a cadence of millions of years has no date that it ends at.
+        // In seconds, since a cadence may be millions of years long and end at no date that chrono has.
         let kept_from = now.max(notice.as_of_date.and_time(NaiveTime::MIN).and_utc()).timestamp();
         let two_cadences = TimeDelta::days(2 * i64::from(rules.remind_every_days.get()));
         Claiming::Free(Self {

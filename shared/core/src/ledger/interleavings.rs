@@ -1,5 +1,5 @@
-//! Any interleaving of deliveries, crashes, redeliveries, replays, lost answers, SES's events and the clock. SES's events
-//! are bounces and complaints, too, and feedback may lose what it writes.
+//! Any interleaving of deliveries, crashes, redeliveries, replays, lost answers, SES's events and the clock.
+//! SES's events are bounces and complaints, too, and feedback may lose what it writes.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,8 @@ struct Hearing {
 }
 
 impl World {
-    /// With findings of these days, each with its stage, which of two keys it is about, and one of some mailboxes.
+    /// With findings of these days, each with its stage, which of two keys it is about, and one of some
+    /// mailboxes.
     fn new(findings: &[(i64, u32, bool, u8)]) -> Self {
         let start: DateTime<Utc> = "2026-03-01T06:00:00Z".parse().unwrap();
         let notice = |(day, stage, other_key, mailbox): &(i64, u32, bool, u8)| {
@@ -145,7 +146,8 @@ impl World {
         self.at_work.keys().nth(delivery % self.at_work.len().max(1)).copied()
     }
 
-    /// Reads the entry, or writes what was heard into it as it was read. What is lost on the way is delivered again.
+    /// Reads the entry, or writes what was heard into it as it was read. What is lost on the way is delivered
+    /// again.
     fn hear(&mut self, number: usize, fate: Fate) {
         let Hearing { claim_id, event, entry } = self.hearings.swap_remove(number);
         let is_done = matches!(fate, Fate::Works | Fate::AnswerLost | Fate::DiesAfter);

@@ -140,8 +140,8 @@ pub enum Action {
     },
     /// Make a new key, use that one instead, and delete the old one.
     Rotate,
-    /// Make new SMTP credentials in the SES console, use them instead, and delete the key. A new access key would not help:
-    /// the SMTP password is computed from a key's secret.
+    /// Make new SMTP credentials in the SES console, use them instead, and delete the key. A new access key
+    /// would not help: the SMTP password is computed from a key's secret.
     ReplaceSmtp,
 }
 
@@ -275,9 +275,10 @@ const SMTP_USER_PREFIX: &str = "ses-smtp-user.";
 
 /// What to do about `keys`, so that each step can be done when it is its turn.
 ///
-/// As a rule IAM allows two keys per user. So unused keys go first, which makes room for a new one. Where more than one is in
-/// use, all but one have to go before the new one can be made, and their users take the remaining one meanwhile. That is the
-/// one used last, since it probably has the most users, and they have to move twice. Unknown use counts as the latest.
+/// As a rule IAM allows two keys per user. So unused keys go first, which makes room for a new one. Where
+/// more than one is in use, all but one have to go before the new one can be made, and their users take the
+/// remaining one meanwhile. That is the one used last, since it probably has the most users, and they have to
+/// move twice. Unknown use counts as the latest.
 ///
 /// Users made for SES's SMTP interface need no room: the SES console gives new SMTP credentials a new user.
 fn tasks(user: &UserName, keys: &[StaleKey]) -> Vec<Task> {
@@ -758,9 +759,15 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn every_key_has_one_task_and_each_can_be_done_in_its_turn(
-            uses in prop::collection::vec(prop_oneof![Just(None), Just(Some(LastUsed::Never)), Just(Some(used("2026-02-09T00:00:00Z")))], 1..=5)
+            uses in prop::collection::vec(
+                prop::sample::select(vec![None, Some(LastUsed::Never), Some(used("2026-02-09T00:00:00Z"))]),
+                1..=5,
+            )
         ) {
-            let keys: Vec<_> = (0..).zip(uses).map(|(id, last_used)| key(&format!("AKIA{id:016}"), "2025-01-01T00:00:00Z", last_used)).collect();
+            let with = |(number, last_used)| {
+                key(&format!("AKIA{number:016}"), "2025-01-01T00:00:00Z", last_used)
+            };
+            let keys: Vec<_> = (0..).zip(uses).map(with).collect();
             let tasks = remind(keys.clone()).tasks;
             prop_assert_eq!(tasks.len(), keys.len());
             for key in &keys {

@@ -25,7 +25,8 @@ const DATE_FORMAT_BYTES_MAX: usize = 100;
 /// A subject takes more than this from no mail program's window.
 const SUBJECT_CHARACTERS_MAX: usize = 500;
 
-/// IAM's shortest id of an access key. <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html>
+/// IAM's shortest id of an access key.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html>
 const KEY_ID_BYTES_MIN: usize = 16;
 
 /// Mail programs cut off less than this, and SES takes more: a larger part is a mistake.
@@ -74,10 +75,16 @@ pub struct TemplateSources<'a> {
 
 /// Compiled templates.
 ///
-/// Beside Jinja's own filters they have three. `pluralize`: `key{{ key_count | pluralize }}`, and with both forms given,
-/// `{{ key_count | pluralize("is", "are") }}`. `date`: `{{ as_of | date }}`, and with a format as `strftime` has it,
-/// `{{ as_of | date("%d.%m.%Y") }}`. `short_ids`: `{{ key.id | short_ids }}` is `AKIA…MPLE`.
-/// A variable that does not exist is an error, never an empty text; so is filling in none, a list or a group.
+/// They have three filters beside Jinja's own:
+///
+/// * `pluralize`: `key{{ key_count | pluralize }}`, or with both forms
+///   `{{ key_count | pluralize("is", "are") }}`
+/// * `date`: `{{ as_of | date }}`, or with a format of `strftime` `{{ as_of | date("%d.%m.%Y") }}`
+/// * `short_ids`: `{{ key.id | short_ids }}` is `AKIA…MPLE`
+///
+/// A variable that does not exist is an error, never an empty text. Printing none, a list or a group is an
+/// error, too. Expressions escape that check: `~` and filters such as `upper` turn none into the word `None`
+/// before it is printed.
 #[derive(Debug)]
 pub struct MailTemplates {
     environment: Environment<'static>,
@@ -224,8 +231,8 @@ impl NotText {
     }
 }
 
-/// Refuses what is no text, and escapes text for HTML, but leaves slashes alone: Jinja's own escaping turns them into entities,
-/// and links that are spelled in entities look like something to hide.
+/// Refuses values that are no text, and escapes text for HTML. Unlike Jinja's own escaping it leaves slashes
+/// alone, because mail filters suspect links that are spelled in entities.
 fn escaped(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     if let Some(problem) = NotText::of(value) {
         return Err(Error::new(ErrorKind::InvalidOperation, problem.0).with_source(problem));
@@ -264,7 +271,8 @@ fn date(day: &str, format: Option<&str>) -> Result<String, Error> {
     Ok(words)
 }
 
-/// `text` with each id of an access key in it as `AKIA…MPLE`, so that filters of mail that look for ids find none.
+/// `text` with each access key id in it shortened to `AKIA…MPLE`, so that mail filters that search for ids
+/// find none.
 fn short_ids(text: &Value) -> Result<Value, Error> {
     let source =
         text.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "short_ids: this is no text"))?;

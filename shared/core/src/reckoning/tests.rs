@@ -60,6 +60,50 @@ fn a_run_that_went_well_adds_up_and_is_done() {
 }
 
 #[test]
+fn what_becomes_of_checks_and_owners_adds_up_over_accounts() {
+    let more = |times: u64| {
+        let counts = [
+            (Metric::ScansCompleted, 1),
+            (Metric::UsersEnqueued, 100),
+            (Metric::ChecksSent, 107),
+            (Metric::UsersChecked, 70),
+            (Metric::UsersDenied, 11),
+            (Metric::ChecksGivenUp, 4),
+            (Metric::StaleOwners, 60),
+            (Metric::MailsNotSentDryRun, 13),
+            (Metric::UsersSkippedNotTagged, 5),
+            (Metric::FindingsSentBack, 3),
+            (Metric::MailsNotDue, 2),
+            (Metric::MailsOutcomeUnknown, 1),
+        ];
+        record(times, &counts.map(|(metric, n)| (metric, n * times)))
+    };
+    let summary = Summary::of(Some(2), &[more(1), more(2)], None);
+    let Checks { enqueued, again, sent_back, checked, denied, dead, waiting, excess, .. } = summary.checks;
+    assert_eq!((enqueued, again, sent_back), (300, 21, 9));
+    assert_eq!((checked, denied, dead, waiting, excess), (210, 33, 12, 75, 0));
+    assert_eq!(summary.checks.to_do(), 330);
+    let Owners { would_be_mailed, not_tagged, sent_back, not_due, waiting, outcome_unknown, .. } =
+        summary.owners;
+    assert_eq!((would_be_mailed, not_tagged, sent_back, not_due), (39, 15, 9, 6));
+    assert_eq!((waiting, outcome_unknown), (111, 3));
+
+    // Before the scan is complete, what was checked, denied or given up, and is no finding's, is ahead of it.
+    let ahead = record(
+        1,
+        &[
+            (Metric::UsersChecked, 40),
+            (Metric::UsersDenied, 20),
+            (Metric::ChecksGivenUp, 6),
+            (Metric::UsersEnqueued, 7),
+            (Metric::FindingsSentBack, 3),
+        ],
+    );
+    let checks = Summary::of(Some(1), &[ahead], None).checks;
+    assert_eq!((checks.ahead, checks.to_do(), checks.waiting), (56, 66, 0));
+}
+
+#[test]
 fn what_is_missing_waits_unless_it_is_dead() {
     let record = scanned_and(&[
         (Metric::UsersChecked, 850),
@@ -109,13 +153,14 @@ fn accounts_wait_until_they_are_scanned_denied_or_given_up() {
         // Given up, replayed, and scanned.
         record(5, &[&SCANNED[..], &[(Metric::ScansGivenUp, 1)]].concat()),
         record(6, &[(Metric::ChecksSent, 1_000)]),
+        record(7, &[(Metric::ScansGivenUp, 1)]),
     ];
-    let summary = Summary::of(Some(8), &records, None);
+    let summary = Summary::of(Some(9), &records, None);
     let Accounts { total, scanned, denied, dead, waiting, denied_ids } = summary.accounts;
-    assert_eq!((total, scanned, denied, dead, waiting), (8, 2, 2, 1, 3));
+    assert_eq!((total, scanned, denied, dead, waiting), (9, 2, 2, 2, 3));
     let ids: Vec<&str> = denied_ids.iter().map(AccountId::as_str).collect();
     assert_eq!(ids, ["000000000002", "000000000003"]);
-    assert_eq!(Summary::of(None, &records, None).accounts.total, 6, "those that are known of");
+    assert_eq!(Summary::of(None, &records, None).accounts.total, 7, "those that are known of");
 }
 
 #[test]
@@ -186,7 +231,8 @@ fn dead_letters_that_were_replayed_and_done_leave_no_number_open() {
     assert_eq!(state(&[&waited[..], &findings].concat()), (State::Done, 0, 0, 0));
     let twice = [(Metric::FindingsGivenUp, 4), (Metric::FindingsReplayed, 4)];
     assert_eq!(state(&[&waited[..], &twice].concat()), (State::Done, 0, 0, 0), "given up a second time");
-    // Without a word on the replay, more checks have ended than there were: a function may have died over some.
+    // Without a word on the replay, more checks have ended than there were: a function may have died over
+    // some.
     assert_eq!(state(&[&waited[..], &checks[..1]].concat()), (State::Inexact, 3, 3, 0));
     assert_eq!(state(&checks[..1]), (State::Done, 0, 0, 0), "nothing was delivered twice");
 }
@@ -205,7 +251,8 @@ fn a_dead_letter_that_was_replayed_and_given_up_again_is_dead_once() {
     assert_eq!((summary.checks.dead, summary.owners.failed, summary.state), (1, 1, State::Done));
 }
 
-/// A check was delivered twice: the function that sent the finding for the first time died before it counted its owner.
+/// A check was delivered twice: the function that sent the finding for the first time died before it counted
+/// its owner.
 #[test]
 fn an_owner_whom_a_function_found_that_died_may_be_one_too_many() {
     let margin = |ends: &[(Metric, u64)]| {

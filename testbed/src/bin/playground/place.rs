@@ -177,7 +177,8 @@ fn for_sh(settings: &[(&str, String)]) -> String {
     [WHAT_IT_IS.to_owned(), unset].into_iter().chain(exports).collect()
 }
 
-/// What fish reads. A global variable that is not exported hides a universal one, which outlives the shell, without erasing it.
+/// The variables in fish's syntax. Universal variables outlive the shell, so they are not erased: a global
+/// variable that is not exported hides them.
 fn for_fish(settings: &[(&str, String)]) -> String {
     let unset = format!(
         "for name in {UNSET} (set --names | string match 'AWS_ENDPOINT_URL_*')\n    set -gu $name\nend\n"
