@@ -474,6 +474,18 @@ mod tests {
     }
 
     #[test]
+    fn each_part_may_be_as_long_as_its_limit_and_no_longer() {
+        for (part, limit) in [
+            (Part::Subject, SUBJECT_CHARACTERS_MAX),
+            (Part::Text, BODY_BYTES_MAX),
+            (Part::Html, BODY_BYTES_MAX),
+        ] {
+            assert!(check_extent(part, &"x".repeat(limit)).is_ok(), "{part:?}");
+            assert!(check_extent(part, &"x".repeat(limit + 1)).is_err(), "{part:?}");
+        }
+    }
+
+    #[test]
     fn a_format_longer_than_any_day_needs_is_an_error() {
         let written = |letters| render(&format!("{{{{ as_of | date(\"%d\" * {letters}) }}}}"), "", "");
         assert_eq!(written(50).unwrap().subject, "01".repeat(50));
