@@ -189,7 +189,7 @@ impl Verdict {
     fn count_duplicates(&mut self, owner: &Owner, duplicates: usize) {
         if duplicates > 0 {
             self.duplicates += duplicates;
-            self.duplicates_of.insert(owner.user.id.clone(), duplicates as u64);
+            *self.duplicates_of.entry(owner.user.id.clone()).or_default() += duplicates as u64;
         }
     }
 

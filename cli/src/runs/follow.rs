@@ -103,9 +103,9 @@ impl Course {
     /// The run's own records show whether it moves. The queues do not: SQS's counts lag, and they include the
     /// messages of other runs. The queues only show whether anything waits at all.
     ///
-    /// The run is over once its records count every user and no message was delivered twice. After a
-    /// redelivery, a user who was counted twice may hide another who still waits. The run is then watched
-    /// until its records have not changed for [`SETTLED_AFTER`].
+    /// The run is over once its records count every user, no message was delivered twice, and the queues are
+    /// empty. After a redelivery, a user who was counted twice may hide another who still waits. Then, and
+    /// while messages wait, it is watched until its records have not changed for [`SETTLED_AFTER`].
     fn look(&mut self, summary: &Summary, queued: Queued, now: Instant) -> Look {
         // The state depends on the queues, too.
         let records = Summary { state: State::UnderWay, ..summary.clone() };

@@ -20,7 +20,7 @@ pub(crate) const QUOTA_USED_UP: &str = "quota used up";
 /// that are taken at different times may exceed it, because an instance does not know how much of their
 /// shares the others have yet to use. SES refuses each mail over the quota. An instance that hears so sends
 /// nothing for `ask_again_after`, so each of them tries at most one mail too many in that time. That mail
-/// goes out later.
+/// goes out later. An instance that Lambda replaces counts as another.
 pub(crate) struct Allowance {
     instances: NonZeroU32,
     per_second: Option<NonZeroU32>,

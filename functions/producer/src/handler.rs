@@ -692,6 +692,20 @@ mod tests {
         producer
     }
 
+    /// The role's session may end between the list and the report.
+    #[tokio::test]
+    async fn an_account_that_denies_its_role_when_its_report_is_read_is_left_out() {
+        let mut producer = with_report();
+        producer.iam.own().denied_at = Some("generate report");
+        producer.source.run_records.deny(ACCOUNT, RoleUse::Scan, now() - TimeDelta::minutes(11));
+        let counts = counted(&producer).await;
+        assert_eq!(
+            (counts.get("AccountsDenied"), counts.get("CredentialReportsUnavailable")),
+            (Some(&1), None)
+        );
+        assert_eq!(producer.users.take().len(), 0);
+    }
+
     #[tokio::test]
     async fn who_has_no_old_key_according_to_the_credential_report_is_skipped_and_counted() {
         let producer = with_report();

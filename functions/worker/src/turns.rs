@@ -39,8 +39,8 @@ const MAX_ACCOUNTS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// the account's users.
 const DENIED_FOR_MAX: Duration = Duration::from_mins(1);
 
-/// The worker remembers it for at most this fraction of the delay before the second try. So the second try
-/// asks IAM, and only a recent denial leaves the account out of a run.
+/// The worker remembers it for at most this fraction of the delay before the second try. So the first denial
+/// never stands for the second try. A denial shortly before the second try does: it is as good an answer.
 const DENIED_FOR_PART: u32 = 10;
 
 /// The turns of all accounts, at one of the instances that share the rate.

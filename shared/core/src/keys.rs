@@ -202,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn a_last_use_of_another_type_is_an_error_that_says_what_is_wanted() {
+        for other in ["1", "[]", "true"] {
+            let error = serde_json::from_str::<LastUsed>(other).unwrap_err().to_string();
+            assert!(error.contains("\"never\", or an object with the field `at` alone"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_policy_knows_the_age_from_which_keys_are_stale() {
         assert_eq!(policy(90, &[90, 120]).alert_after_days(), days(90));
         assert_eq!(StalenessPolicy::without_stages(days(30)).alert_after_days(), days(30));

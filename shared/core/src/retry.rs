@@ -93,7 +93,8 @@ impl WaitFor {
 impl RetryPolicy {
     /// Whether to give up a record that failed now. A finding that was sent back to be checked again is a new
     /// record, but its time still counts from `found_at`. Every record is tried for an hour before it is
-    /// given up. That hour starts when a function first receives it, not when it is sent.
+    /// given up. That hour starts when a function first receives it, not when it is sent. It includes the time
+    /// in which the record waits for a claim that somebody else holds.
     #[must_use]
     pub fn gives_up(&self, times: RecordTimes, now: DateTime<Utc>) -> bool {
         let RecordTimes { sent_at, found_at, first_received_at } = times;

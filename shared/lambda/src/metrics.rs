@@ -130,6 +130,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keynudge_core::messages::{Mode, ScanAccount};
 
     fn written(metrics: &Metrics) -> String {
         let mut out = Vec::new();
@@ -165,6 +166,49 @@ mod tests {
                 "StaleOwners": 0,
             })
         );
+    }
+
+    fn scan() -> ScanAccount {
+        let as_of = "2026-03-01T06:00:00Z".parse().unwrap();
+        ScanAccount {
+            run: Run::at(as_of, Mode::Live),
+            account_id: "123456789012".parse().unwrap(),
+            account_name: None,
+        }
+    }
+
+    /// What is kept for the record of the only run and account.
+    fn recorded(metrics: &Metrics) -> Counts {
+        let [(run, account_id, counts)] = metrics.take_runs().try_into().unwrap();
+        assert_eq!((run, account_id), (scan().run, scan().account_id));
+        counts
+    }
+
+    #[test]
+    fn what_is_counted_for_a_message_is_counted_in_all_and_for_its_run() {
+        let metrics = Metrics::default();
+        metrics.count_for(&scan(), Metric::UsersChecked);
+        metrics.add_for(&scan(), Metric::UsersChecked, 3);
+        metrics.add_for(&scan(), Metric::StaleOwners, 2);
+        metrics.note_in(&scan().run, &scan().account_id, Metric::ChecksRepeated, 5);
+        let all = Counts::from([("UsersChecked", 4), ("StaleOwners", 2)]);
+        assert_eq!(metrics.counts(), all);
+        let with_note = all.into_iter().chain([("ChecksRepeated", 5)]).collect::<Counts>();
+        assert_eq!(recorded(&metrics), with_note);
+        assert_eq!(metrics.take_runs(), [], "once");
+    }
+
+    #[test]
+    fn what_others_have_counted_is_added() {
+        let other = Metrics::default();
+        other.add(Metric::UsersChecked, 3);
+        let metrics = Metrics::default();
+        metrics.add(Metric::UsersChecked, 2);
+        metrics.merge(&other);
+        assert_eq!((metrics.get(Metric::UsersChecked), metrics.take_runs()), (5, vec![]));
+        metrics.merge_for(&scan(), &other);
+        assert_eq!(metrics.get(Metric::UsersChecked), 8);
+        assert_eq!(recorded(&metrics), Counts::from([("UsersChecked", 3)]));
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod tests {
 
     use crate::made_up::{made_up, trials};
 
-    /// A whole mail, in bytes: Gmail cuts off what is longer than 102 kB, and other programs may cut earlier.
+    /// A mail about up to three keys, in bytes before its encoding: Gmail cuts off what is longer than 102 kB, and other programs may cut earlier.
     const MAIL_BYTES_MAX: usize = 60_000;
 
     /// Mail programs break longer lines of plain text anywhere, or not at all.

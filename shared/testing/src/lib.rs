@@ -600,6 +600,8 @@ pub struct MemoryIam {
     pub report: MemoryReport,
     /// What every call fails with, if it does.
     pub refusal: Option<CallFailed>,
+    /// The call at which the account denies its role, if it does at one of them alone.
+    pub denied_at: Option<&'static str>,
     /// How long each call takes.
     pub latency: Duration,
     /// The calls so far: `page`, `keys jane`, `tags jane`, `last used`, `alias`, `generate report`, `report`.
@@ -611,9 +613,13 @@ impl MemoryIam {
         tokio::time::sleep(self.latency).await;
         assert!(call != "keys panic", "the user called panic");
         let failing = self.failing.get(call.as_str()).copied();
+        let is_denied = self.denied_at == Some(call.as_str());
         self.calls.borrow_mut().push(call);
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());
+        }
+        if is_denied {
+            return Err(role_denied());
         }
         failing.map_or(Ok(()), |class| Err(failure(class)))
     }

@@ -338,6 +338,20 @@ mod tests {
         assert!(matches!(step, Step::Done(Outcome::Sent)), "{step:?}");
     }
 
+    /// Whether SES took the mail is not for the other claim to say.
+    #[test]
+    fn a_mail_that_was_not_taken_stays_so_though_its_claim_was_taken_over_meanwhile() {
+        let other = || Answer::Entry(claim_of_another(now() + TimeDelta::seconds(60)));
+        let and_then = |class| claimed_and(vec![failed(class), Answer::Conflict, other()]).1;
+        let refused = and_then(FailureClass::Never);
+        assert!(
+            matches!(refused, Step::Done(Outcome::Failed(ref error)) if error.class == FailureClass::Never),
+            "{refused:?}"
+        );
+        let unknown = and_then(FailureClass::Unknown);
+        assert!(matches!(unknown, Step::Done(Outcome::Unknown { .. })), "{unknown:?}");
+    }
+
     #[test]
     fn a_claim_that_others_win_again_and_again_is_tried_three_times() {
         let try_once = || vec![Answer::Entry(Entry::default()), Answer::Turn, Answer::Conflict];

@@ -386,6 +386,7 @@ fn encoded(text: &str) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::contact::Recipient;
+    use crate::ledger::{MailboxHash, Notice};
     use crate::messages::{Mode, Run, User};
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -496,6 +497,15 @@ pub(super) mod tests {
         let support_contact = Some(text.parse().unwrap());
         let settings = ReminderSettings { support_contact, ..settings() };
         Reminder::new(&finding(vec![old(None)]), &settings).support_contact.unwrap()
+    }
+
+    /// The ledger tells by it whether a reminder that bounced would go to another mailbox now.
+    #[test]
+    fn the_notice_of_a_finding_knows_the_mailbox_that_is_mailed() {
+        let to = "pilot@example.com".parse().unwrap();
+        let notice = Notice::of(&finding(vec![old(None)]), &to);
+        assert_eq!(notice.mailbox, Some(MailboxHash::of(&to)));
+        assert_eq!((notice.stage, notice.key_ids.len()), (1, 1));
     }
 
     #[test]

@@ -474,6 +474,27 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_the_shortest_length_is_shortened_and_a_shorter_word_is_not() {
+        let id = "AKIA".to_owned() + &"X".repeat(KEY_ID_BYTES_MIN - 4);
+        let shortened = |text: &str| short_ids(&Value::from(text)).unwrap().to_string();
+        assert_eq!(shortened(&format!("key {id}.")), "key AKIA…XXXX.");
+        assert_eq!(shortened(&id[1..]), id[1..]);
+        assert_eq!(shortened(&id[..KEY_ID_BYTES_MIN - 1]), id[..KEY_ID_BYTES_MIN - 1]);
+    }
+
+    #[test]
+    fn each_part_may_be_as_long_as_its_limit_and_no_longer() {
+        for (part, limit) in [
+            (Part::Subject, SUBJECT_CHARACTERS_MAX),
+            (Part::Text, BODY_BYTES_MAX),
+            (Part::Html, BODY_BYTES_MAX),
+        ] {
+            assert!(check_extent(part, &"x".repeat(limit)).is_ok(), "{part:?}");
+            assert!(check_extent(part, &"x".repeat(limit + 1)).is_err(), "{part:?}");
+        }
+    }
+
+    #[test]
     fn a_format_longer_than_any_day_needs_is_an_error() {
         let written = |letters| render(&format!("{{{{ as_of | date(\"%d\" * {letters}) }}}}"), "", "");
         assert_eq!(written(50).unwrap().subject, "01".repeat(50));

@@ -103,6 +103,18 @@ fn what_becomes_of_checks_and_owners_adds_up_over_accounts() {
     assert_eq!((checks.ahead, checks.to_do(), checks.waiting), (56, 66, 0));
 }
 
+/// A scan that died between sending its checks and counting them.
+#[test]
+fn checks_of_nobody_knows_how_many_scans_are_a_margin() {
+    let ended = [
+        (Metric::ScansRedelivered, 1),
+        (Metric::UsersChecked, 850),
+        (Metric::UsersDenied, 5),
+        (Metric::ChecksGivenUp, 15),
+    ];
+    assert_eq!(summary(&scanned_and(&ended)).checks.margin, 10);
+}
+
 #[test]
 fn what_is_missing_waits_unless_it_is_dead() {
     let record = scanned_and(&[
