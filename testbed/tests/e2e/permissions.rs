@@ -526,8 +526,7 @@ async fn a_grant_for_another_function_ledger_or_domain_is_none() {
 #[tokio::test]
 async fn where_operators_are_named_nobody_else_sends_to_the_queues_or_receives() {
     let (deployment, population) = deploy_with_one_owner().await;
-    let grants = grants_of(&deployment).await;
-    allow(&deployment, &grants).await;
+    allow(&deployment, &grants_of(&deployment).await).await;
     let aws = &deployment.aws;
     let operators = format!("arn:aws:iam::{}:role/operators", aws.account());
     let forged = json!({ "MessageBody": "{}" });
@@ -552,8 +551,8 @@ async fn where_operators_are_named_nobody_else_sends_to_the_queues_or_receives()
         .with("Audience", "all")
         .with("AllowAsOf", "true")
         .with("OperatorRoleArns", operators);
+    // The roles keep what they were left with.
     deployment.update(&parameters).await.unwrap();
-    allow(&deployment, &grants).await;
 
     let refusals = refusals().await;
     assert_eq!(refusals.len(), 2 * queue_urls.len(), "{refusals:#?}");
