@@ -530,12 +530,13 @@ async fn where_operators_are_named_nobody_else_sends_to_the_queues_or_receives()
     let aws = &deployment.aws;
     let operators = format!("arn:aws:iam::{}:role/operators", aws.account());
     let forged = json!({ "MessageBody": "{}" });
+    let put_back = json!({ "VisibilityTimeout": 0 });
     let queue_urls = deployment.outputs.queue_urls().into_iter();
     let queue_urls: Vec<&str> = queue_urls.chain(deployment.outputs.dead_letter_queue_urls()).collect();
     let refusals = async || {
         let mut refusals = Vec::new();
         for url in &queue_urls {
-            for (operation, request) in [("SendMessage", &forged), ("ReceiveMessage", &json!({}))] {
+            for (operation, request) in [("SendMessage", &forged), ("ReceiveMessage", &put_back)] {
                 let request = merged(request.clone(), &json!({ "QueueUrl": url }));
                 let refusal = aws.json(SQS, operation, &request).await.err();
                 refusals.extend(refusal.map(|error| format!("{operation} {}: {error}", queue_name(url))));
