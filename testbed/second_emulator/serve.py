@@ -9,6 +9,7 @@
 * A message's `SenderId` is the session token of who sends it, where that is a role's unique id and a session's name: so the
   testbed starts its functions. moto gives all messages one and the same.
 * Requests of web pages are refused, as by the first emulator.
+* A list in a template is without what is AWS::NoValue. moto leaves a null there, and refuses managed policies for it.
 * Two lists that never change are made once instead of with every request: the folders of moto's package, and the methods
   of a service. That halves the time of a call. Nothing else of moto is changed.
 """
@@ -21,6 +22,7 @@ import sys
 import threading
 
 from moto import backends
+from moto.cloudformation import parsing
 from moto.core import responses
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.ses.models import ses_backends
@@ -34,6 +36,15 @@ from foreign import is_foreign  # noqa: E402
 MAILS = "/_testbed/mails"
 SENDER_ID = re.compile(r"AROA[A-Z0-9]{17}:[\w+=,.@-]{2,64}")
 
+clean_json = parsing.clean_json
+
+
+def without_no_values(*arguments):
+    value = clean_json(*arguments)
+    return [one for one in value if one is not None] if isinstance(value, list) else value
+
+
+parsing.clean_json = without_no_values
 services = frozenset(backends.list_of_moto_modules())
 backends.list_of_moto_modules = lambda: services
 responses.method_names_from_class = functools.cache(responses.method_names_from_class)

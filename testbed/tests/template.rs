@@ -854,13 +854,13 @@ fn a_setting_that_may_hold_any_letters_says_that_lambda_counts_bytes() {
 
 /// How long a value may be.
 fn longest(template: &str, value: &str) -> usize {
-    if value.starts_with("!GetAtt ") && value.ends_with(".RoleId") {
-        return "AROA".len() + 17;
-    }
     // A duration, a region, an account, a partition.
     const SHORT: usize = 15;
     // Before a queue's name, in the region with the longest name there is.
     const QUEUE_URL: usize = "https://sqs.cn-northwest-1.amazonaws.com.cn/123456789012/".len();
+    if value.starts_with("!GetAtt ") && value.ends_with(".RoleId") {
+        return "AROA".len() + 17;
+    }
     let Some(name) = value.strip_prefix("!Ref ") else {
         assert!(
             ["!FindInMap ", "!If [SesIsElsewhere, ", "!If [IsPilot, ", "!If [BringsTemplates, "]
