@@ -57,7 +57,10 @@ impl Parameters {
     /// The default ones, but for a rate of calls to IAM that holds nobody up: here, IAM is nobody else's.
     #[must_use]
     pub fn unpaced() -> Self {
-        Self::default().with("IamCallsPerSecond", "10000")
+        Self::default()
+            .with("IamCallsPerSecond", "10000")
+            .with("MailsPerSecond", "9999")
+            .with("MailsPerDay", "9999999")
     }
 
     /// Sets one.

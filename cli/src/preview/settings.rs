@@ -92,7 +92,7 @@ impl MailSettings {
                 reminder: vars.reminder_settings(&allowed)?,
                 sender: vars.optional("SENDER")?,
                 reply_to: vars.mailbox("REPLY_TO", &allowed)?,
-                templates_layer: vars.optional("TEMPLATES_LAYER_ARN")?,
+                templates_layer: vars.optional("TEMPLATES_LAYER")?,
                 ses_region: vars.optional("SES_REGION")?,
                 configuration_set: vars.optional("CONFIGURATION_SET")?,
             })
@@ -202,7 +202,7 @@ mod tests {
     fn each_setting_is_the_functions_own_by_its_name() {
         for name in asked_for() {
             // A layer becomes a directory.
-            let variable = if name == "TEMPLATES_LAYER_ARN" { "TEMPLATES_DIR" } else { &name };
+            let variable = if name == "TEMPLATES_LAYER" { "TEMPLATES_DIR" } else { &name };
             assert!(TEMPLATE.contains(&format!("\n          {variable}: !")), "{variable}");
         }
     }

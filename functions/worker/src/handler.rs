@@ -596,7 +596,7 @@ pub(crate) mod tests {
     /// AWS's own policy for users who manage their access keys lets them tag themselves.
     #[tokio::test(start_paused = true)]
     async fn nobody_exempts_themselves_for_ever_and_their_mail_says_so() {
-        let worker = worker(&[("jane", vec![stale_key("A")]), ("joe", vec![stale_key("B")])]);
+        let mut worker = worker(&[("jane", vec![stale_key("A")]), ("joe", vec![stale_key("B")])]);
         for (user, until) in [("jane", "9999-12-31"), ("joe", "2026-05-30")] {
             let tags = [("keynudge:exempt-until", until)].into_iter().collect();
             worker.iam.own().tags.insert(user.to_owned(), tags);
