@@ -9,11 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a shell reports for a program that a signal ended is this and the signal's number.
-const ENDED_BY_SIGNAL: u8 = 128;
-
-/// The numbers that POSIX gives to SIGINT and SIGTERM.
-const INTERRUPT: u8 = 2;
-const TERMINATE: u8 = 15;
+const ENDED_BY_SIGNAL: i32 = 128;
 
 /// Runs a program to its end, or until somebody ends it, and says on standard error what went wrong. Either way, everything
 /// is taken down with it: whatever it has started ends when it is dropped.
@@ -60,12 +56,16 @@ fn say(what: &str) {
 pub fn told_to_end() -> io::Result<impl Future<Output = ExitCode>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let code_of = |kind: SignalKind| {
+        let code = u8::try_from(ENDED_BY_SIGNAL + kind.as_raw_value());
+        code.map(ExitCode::from).map_err(io::Error::other)
+    };
+    let (interrupted, terminated) = (code_of(SignalKind::interrupt())?, code_of(SignalKind::terminate())?);
     Ok(async move {
-        let number = tokio::select! {
-            _ = interrupt.recv() => INTERRUPT,
-            _ = terminate.recv() => TERMINATE,
-        };
-        ExitCode::from(ENDED_BY_SIGNAL + number)
+        tokio::select! {
+            _ = interrupt.recv() => interrupted,
+            _ = terminate.recv() => terminated,
+        }
     })
 }
 

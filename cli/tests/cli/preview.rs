@@ -55,7 +55,7 @@ fn a_made_up_mail_needs_no_aws_and_is_whole() {
     for words in [
         "    Created:      4 March 2025, 362 days ago\n",
         "\nTHE POLICY    https://example.com/keys\n",
-        "Keynudge wrote this mail. Example Corp runs it",
+        "\nKeynudge wrote this mail.\nExample Corp runs it",
     ] {
         assert!(shown.contains(words), "{shown}");
     }

@@ -637,7 +637,7 @@ async fn on_a_terminal_no_line_is_too_wide_and_a_long_table_ends_with_its_counts
     assert!(sized.success());
     let child = world.command(&RULES).stdout(other_end).stderr(Stdio::piped()).spawn().unwrap();
     let mut shown = Vec::new();
-    // Its end, when nobody is left at the other one, is an error on Linux.
+    // On Linux, reading from a terminal that no process has open any more is an error.
     let _ = screen.read_to_end(&mut shown);
     let output = child.wait_with_output().unwrap();
     let shown = String::from_utf8(shown).unwrap();

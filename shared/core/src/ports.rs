@@ -181,14 +181,16 @@ pub const REASON_ATTRIBUTE: &str = "reason";
 /// counted as given up.
 pub const REPLAYED_ATTRIBUTE: &str = "replayed";
 
-/// The reasons of messages that no function could read. They name no run, so that no run's record counts
-/// them.
-pub const UNREADABLE_REASONS: [&str; 2] = ["invalid_message", "subscription_unconfirmed"];
+/// The reason of a message that no function could read. It names no run, so that no run's record counts it.
+pub const INVALID_MESSAGE: &str = "invalid_message";
+
+/// The reason of SNS's question whether to send a topic's messages to the queue. It names no run, either.
+pub const SUBSCRIPTION_UNCONFIRMED: &str = "subscription_unconfirmed";
 
 /// Whether a run's record counts a message as given up, by its attributes: a function gave it up, and it came
 /// back by a replay, or by SQS's own redrive, which keeps the reason.
 pub fn was_counted_as_given_up<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> bool {
-    let is_readable = |reason: &str| !UNREADABLE_REASONS.contains(&reason);
+    let is_readable = |reason: &str| ![INVALID_MESSAGE, SUBSCRIPTION_UNCONFIRMED].contains(&reason);
     attribute(REPLAYED_ATTRIBUTE).is_some() || attribute(REASON_ATTRIBUTE).is_some_and(is_readable)
 }
 

@@ -20,7 +20,8 @@ use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccountId, UserId};
 use keynudge_core::messages::{AsOfLimit, InvalidMessage, Message, Run};
 use keynudge_core::ports::{
-    DeadLetter, DeadLetters, Outbox, Redelivery, RoleUse, RunRecords, was_counted_as_given_up,
+    DeadLetter, DeadLetters, INVALID_MESSAGE, Outbox, Redelivery, RoleUse, RunRecords,
+    SUBSCRIPTION_UNCONFIRMED, was_counted_as_given_up,
 };
 use keynudge_core::retry::{RecordTimes, RetryPolicy, WaitFor};
 
@@ -183,8 +184,8 @@ impl Failure {
 impl From<InvalidMessage> for Failure {
     fn from(error: InvalidMessage) -> Self {
         let name = match error {
-            InvalidMessage::SubscriptionUnconfirmed => "subscription_unconfirmed",
-            _ => "invalid_message",
+            InvalidMessage::SubscriptionUnconfirmed => SUBSCRIPTION_UNCONFIRMED,
+            _ => INVALID_MESSAGE,
         };
         Self::GiveUp(Reason::new(name, error.to_string()))
     }

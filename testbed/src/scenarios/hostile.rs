@@ -97,7 +97,7 @@ fn any(_: &str) -> bool {
     true
 }
 
-/// Whether a message is no event, whoever sent it. SES publishes events that Keynudge has no use for, so many
+/// Whether a message cannot be an event, from SES or anybody else. SES publishes events that Keynudge has no use for, so many
 /// a changed event is acknowledged like those: one of an unknown type, without tags, or about an owner
 /// without a mail.
 fn is_no_event(body: &str) -> bool {
