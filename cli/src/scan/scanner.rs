@@ -210,8 +210,8 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
     }
 
     fn listing_rules(&self) -> ListingRules {
-        let Rules { audience, path_prefix, staleness, .. } = self.rules.clone();
-        ListingRules { audience, path_prefix, staleness }
+        let Rules { staleness, path_prefix, owner } = self.rules.clone();
+        ListingRules { audience: owner.audience, path_prefix, staleness }
     }
 
     /// The account's credential report, where it is wanted and can be had. Without, all users are checked.

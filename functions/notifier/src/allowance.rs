@@ -316,6 +316,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn no_other_refusal_says_that_the_quota_is_used_up() {
+        let (ses, allowance) = (ses(None, Some(100)), allowance(1));
+        allowance.turn(&ses).await.unwrap();
+        for (class, code) in
+            [(FailureClass::Retry, "Throttling"), (FailureClass::Operator, "MessageRejected")]
+        {
+            let code = code.to_owned();
+            allowance.heed(&Err(CallFailed { call: "ses:SendEmail", class, code, source: None }));
+            assert_eq!(allowance.turn(&ses).await.map_err(|error| error.code), Ok(()), "{class:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_quota_that_cannot_be_read_is_asked_for_again() {
         let (ses, allowance) = (ses(None, None), allowance(1));
         ses.quota.set(Err(FailureClass::Retry));

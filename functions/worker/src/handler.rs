@@ -212,7 +212,13 @@ where
         let user_id = check.user.id.as_str();
         if let Some(refused) = owner.refused_exemption {
             counts.count(Metric::ExemptionsInvalid);
-            tracing::warn!(user_id, ?refused, "the exemption tag exempts nobody");
+            tracing::warn!(
+                reason = "exemption_invalid",
+                account_id = check.account_id.as_str(),
+                user_id,
+                ?refused,
+                "the exemption tag exempts nobody"
+            );
         }
         if owner.passed_over() > 0 {
             counts.add(Metric::ContactsPassedOver, owner.passed_over() as usize);
@@ -343,7 +349,7 @@ pub(crate) mod tests {
     use keynudge_core::ids::ClaimId;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
     use keynudge_core::ledger::{Entry, MailboxHash, NotReachedReason, Sent, SesEvent};
-    use keynudge_core::messages::Message as _;
+    use keynudge_core::messages::{Message as _, User};
     use keynudge_core::ports::Book;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryLedger, MemoryQueue,
@@ -353,6 +359,7 @@ pub(crate) mod tests {
 
     use crate::config::ToldRules;
     use crate::turns::Rate;
+    use futures::FutureExt;
 
     type TestWorker = Worker<
         MemoryAccounts,
@@ -457,9 +464,12 @@ pub(crate) mod tests {
         worker.iam.own().last_used.insert(old.id.clone(), LastUsed::Never);
         let metrics = Metrics::default();
         assert_eq!(given_back(&handle(&worker, &["jane"], &metrics).await), Vec::<&str>::new());
+        assert_eq!(metrics.counts().get(Metric::ContactsPassedOver.name()), None, "none was");
 
         let [finding] = worker.findings.take().try_into().unwrap();
-        assert_eq!((finding.run, finding.account_id.as_str(), finding.user), (run(), ACCOUNT, user("jane")));
+        // When people sign in is in no message.
+        let jane = User { password_last_used: None, ..user("jane") };
+        assert_eq!((finding.run, finding.account_id.as_str(), finding.user), (run(), ACCOUNT, jane));
         assert_eq!((finding.stage, finding.checked_at), (1, now()));
         let recipient =
             Recipient { to: "jane@example.com".parse().unwrap(), found_by: ContactSource::DefaultDomain };
@@ -704,6 +714,30 @@ pub(crate) mod tests {
         assert_eq!(*slow.calls.borrow(), ["keys joe"], "it is left alone");
         assert!(worker.source.redelivery.of_record(0).unwrap() >= Duration::from_secs(1));
         assert!(started.elapsed() < Duration::from_secs(1), "nobody waited");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_of_one_account_do_not_wait_for_the_turn_of_another_and_get_a_place_in_its_line() {
+        let rate = Rate {
+            calls_per_second: NonZeroU32::MIN,
+            instances: NonZeroU32::MIN,
+            at_once_after_a_rest: NonZeroU32::MIN,
+        };
+        let mut worker = worker_of_organization(&[("jane", vec![])], MemoryIam::default());
+        worker.turns = Turns::new(rate, Duration::from_mins(10));
+        let others = worker.turns.of(&OTHER.parse().unwrap());
+        for _ in 0..3 {
+            // Three users are before joe, a second each.
+            others.user(PATIENCE).now_or_never();
+        }
+        let bodies = [check_in(OTHER, "joe"), check("jane")];
+        let started = Instant::now();
+        let metrics = Metrics::default();
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!((given_back(&response), metrics.get(Metric::UsersChecked)), (vec!["record-0"], 1));
+        assert!(started.elapsed() < Duration::from_secs(1), "jane did not wait");
+        let away = worker.source.redelivery.of_record(0).unwrap();
+        assert!(away >= Duration::from_secs(3), "joe comes back behind the three: {away:?}");
     }
 
     #[tokio::test(start_paused = true)]

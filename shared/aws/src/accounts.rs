@@ -256,11 +256,20 @@ mod tests {
             "RoleArn=arn%3Aaws%3Aiam%3A%3A111111111111%3Arole%2Fkeynudge-member",
             "RoleSessionName=keynudge-tests",
             "ExternalId=e-42",
-            "Policy=%7B%22Statement%22%3A%5B%7B%22Action%22%3A%5B%22iam%3AListUsers%22%2C%22iam%3AListUserTags%22%5D%2C\
-             %22Effect%22%3A%22Allow%22%2C%22Resource%22%3A%22%2A%22%7D%5D%2C%22Version%22%3A%222012-10-17%22%7D",
         ] {
             assert!(assume_role.split('&').any(|given| given == parameter), "{parameter}: {assume_role}");
         }
+        let policy = assume_role.split('&').find_map(|given| given.strip_prefix("Policy=")).unwrap();
+        let policy = percent_encoding::percent_decode_str(policy).decode_utf8().unwrap();
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&policy).unwrap(),
+            serde_json::json!({
+                "Version": "2012-10-17",
+                "Statement": [
+                    {"Effect": "Allow", "Action": ["iam:ListUsers", "iam:ListUserTags"], "Resource": "*"}
+                ],
+            })
+        );
     }
 
     #[tokio::test]

@@ -394,7 +394,7 @@ pub async fn set_counts<L, R, C: RunRecords>(
 }
 
 /// Puts aside what is given up, delays what is given back, logs and counts both, keeps what the runs came to, and
-/// answers SQS.
+/// answers SQS. A panic over one record gives that record back, and costs no other.
 pub async fn respond<T>(
     records: Vec<Record<T>>,
     source: &Source<impl DeadLetters, impl Redelivery, impl RunRecords>,
@@ -404,12 +404,19 @@ pub async fn respond<T>(
     // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put
     // retries of hours far apart next to each other.
     metrics.add(Metric::RecordsGivenBack, 0);
-    let concluded = records.into_iter().map(|record| conclude(record, source, deadline, metrics));
+    let concluded = records.into_iter().map(async |record| {
+        let message_id = record.envelope.message_id.clone();
+        let concluded = AssertUnwindSafe(conclude(record, source, deadline, metrics)).catch_unwind();
+        concluded.await.unwrap_or(Some(message_id))
+    });
     let mut response = SqsBatchResponse::default();
     for message_id in join_all(concluded).await.into_iter().flatten() {
         response.add_failure(message_id);
     }
-    keep_counts(&source.run_records, deadline, metrics).await;
+    let kept = AssertUnwindSafe(keep_counts(&source.run_records, deadline, metrics)).catch_unwind();
+    if kept.await.is_err() {
+        not_recorded(1, None, metrics);
+    }
     response
 }
 

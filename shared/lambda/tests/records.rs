@@ -8,13 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::contact::{ContactSource, Recipient};
 use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ids::AccountId;
 use keynudge_core::keys::StaleKey;
-use keynudge_core::messages::{AsOfLimit, ScanAccount, StaleKeys};
-use keynudge_core::ports::Outbox;
+use keynudge_core::messages::{AsOfLimit, Run, ScanAccount, StaleKeys};
+use keynudge_core::ports::{Counts, DeadLetter, DeadLetters, Outbox, RoleUse, RunRecords};
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
-use keynudge_lambda::records::{self, Failure, Reason};
+use keynudge_lambda::records::{self, Failure, Reason, Source};
 use keynudge_testing::{
     ACCOUNT, MemoryDeadLetters, MemoryQueue, MemoryRunRecords, MemorySource, event, event_sent_at, failure,
     given_back, no_time, now, plenty_of_time, run, source, source_with, user,
@@ -383,4 +384,68 @@ async fn counts_that_cannot_be_kept_are_counted_and_cost_no_record() {
     let source = MemorySource { run_records: MemoryRunRecords::broken(), ..source() };
     let (given_back, metrics) = respond(event(&[scan(ACCOUNT)]), &source, async |_| Ok(())).await;
     assert_eq!((given_back.len(), metrics.get(Metric::CountsNotRecorded)), (0, 1));
+}
+
+/// Panics over what is about one account, as code does over a value that it does not expect.
+struct Panicking(&'static str);
+
+impl DeadLetters for Panicking {
+    async fn put(&self, letter: &DeadLetter) -> Result<(), CallFailed> {
+        assert!(!letter.body.contains(self.0), "a value that must not be shown");
+        Ok(())
+    }
+}
+
+impl RunRecords for Panicking {
+    async fn start(&self, _: &Run, _: usize, _: DateTime<Utc>) -> Result<(), CallFailed> {
+        Ok(())
+    }
+
+    async fn set(&self, _: &Run, _: &AccountId, _: &Counts) -> Result<(), CallFailed> {
+        Ok(())
+    }
+
+    async fn add(&self, _: &Run, account_id: &AccountId, _: &Counts) -> Result<(), CallFailed> {
+        assert_ne!(account_id.as_str(), self.0, "a value that must not be shown");
+        Ok(())
+    }
+
+    async fn first_denied(
+        &self,
+        _: &Run,
+        _: &AccountId,
+        _: RoleUse,
+        at: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, CallFailed> {
+        Ok(at)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_record_is_answered_gives_that_record_back_and_costs_no_other() {
+    let Source { kind, redelivery, retry, clock, .. } = source();
+    let panicking = || Panicking("000000000001");
+    let source =
+        Source { kind, dead_letters: panicking(), redelivery, run_records: panicking(), retry, clock };
+    let metrics = Metrics::default();
+    let bodies = ["000000000000", "000000000001", "000000000002"].map(scan);
+    let scans = records::read(event(&bodies), AsOfLimit::From(now())).unwrap();
+    let hopeless = async |_: ScanAccount| Err::<(), _>(Failure::GiveUp(Reason::new("hopeless", "never")));
+    let done = records::work(scans, 1, plenty_of_time(), TIME_FOR_ONE, hopeless).await;
+    let response = records::respond(done, &source, plenty_of_time(), &metrics).await;
+    assert_eq!(given_back(&response), ["record-1"]);
+    assert_eq!(metrics.get(Metric::ChecksGivenUp), 2);
+}
+
+#[tokio::test]
+async fn a_panic_over_a_runs_record_costs_no_answer() {
+    let Source { kind, dead_letters, redelivery, retry, clock, .. } = source();
+    let source = Source { kind, dead_letters, redelivery, run_records: Panicking(ACCOUNT), retry, clock };
+    let metrics = Metrics::default();
+    let scans = records::read(event(&["{".to_owned(), scan(ACCOUNT)]), AsOfLimit::From(now())).unwrap();
+    let hopeless = async |_: ScanAccount| Err::<(), _>(Failure::GiveUp(Reason::new("hopeless", "never")));
+    let done = records::work(scans, 1, plenty_of_time(), TIME_FOR_ONE, hopeless).await;
+    let response = records::respond(done, &source, plenty_of_time(), &metrics).await;
+    assert_eq!((given_back(&response).len(), source.dead_letters.take().len()), (0, 2));
+    assert_eq!(metrics.get(Metric::CountsNotRecorded), 1);
 }

@@ -9,6 +9,7 @@
 mod credential_report;
 mod emulator_iam;
 mod faults;
+mod hostile_values;
 mod ledger;
 mod lifecycle;
 mod malformed;
