@@ -565,3 +565,69 @@ impl Envelope {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keynudge_core::messages::{AsOfLimit, ScanAccount};
+    use keynudge_testing::{
+        ACCOUNT, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords, event, failure, now, run,
+    };
+    use serde_json::json;
+    use tokio::runtime::Builder;
+
+    use crate::log::tests::lines_of;
+
+    /// `keynudge doctor` and the runbook's queries read these fields.
+    #[test]
+    fn a_record_that_is_not_done_is_logged_with_what_it_is_about_and_the_class_of_its_failure() {
+        let scan = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap(), account_name: None };
+        let bodies = vec![serde_json::to_string(&scan).unwrap(); 2];
+        let failures = [FailureClass::Retry, FailureClass::Never].map(|class| Failure::from(failure(class)));
+        let [retried, given_up] = lines_of(|| {
+            let mut scans = read::<ScanAccount>(event(&bodies), AsOfLimit::From(now())).unwrap();
+            for (record, failure) in scans.iter_mut().zip(failures) {
+                record.result = Err(failure);
+            }
+            let source = Source {
+                kind: Kind::Checks,
+                dead_letters: MemoryDeadLetters::default(),
+                redelivery: MemoryRedelivery::default(),
+                run_records: MemoryRunRecords::default(),
+                retry: RetryPolicy {
+                    give_up_after: TimeDelta::days(1),
+                    first_delay: Duration::from_secs(10),
+                    longest_delay: Duration::from_hours(4),
+                    operator_delay: Duration::from_hours(1),
+                },
+                clock: now,
+            };
+            let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let deadline = Deadline::after(Duration::from_hours(1));
+                respond(scans, &source, deadline, &Metrics::default()).await
+            });
+        })
+        .try_into()
+        .unwrap();
+        for (line, outcome, class) in
+            [(retried, "given_back", json!("retry")), (given_up, "given_up", json!("never"))]
+        {
+            let fields = &line["fields"];
+            assert_eq!((&line["level"], &fields["outcome"]), (&json!("WARN"), &json!(outcome)));
+            assert_eq!((&fields["class"], &fields["reason"]), (&class, &json!("call_failed")));
+            assert_eq!((&fields["account_id"], &fields["attempts"]), (&json!(ACCOUNT), &json!(3)));
+            assert_eq!(fields["run_id"], json!(run().run_id.as_str()));
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_logged_with_run_and_account() {
+        let scan = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap(), account_name: None };
+        let [line] = lines_of(|| log_outcome("scanned", &scan)).try_into().unwrap();
+        let expected = json!({
+            "message": "scanned", "outcome": "scanned", "run_id": run().run_id.as_str(), "account_id": ACCOUNT
+        });
+        assert_eq!((&line["level"], &line["fields"]), (&json!("INFO"), &expected));
+    }
+}

@@ -386,8 +386,11 @@ async fn counts_that_cannot_be_kept_are_counted_and_cost_no_record() {
     assert_eq!((given_back.len(), metrics.get(Metric::CountsNotRecorded)), (0, 1));
 }
 
-/// Panics over what is about one account, as code does over a value that it does not expect.
+/// Panics over what is about one account, as code does over a value that it does not expect. Another account's counts it
+/// cannot keep.
 struct Panicking(&'static str);
+
+const NOT_KEPT: &str = "000000000009";
 
 impl DeadLetters for Panicking {
     async fn put(&self, letter: &DeadLetter) -> Result<(), CallFailed> {
@@ -407,7 +410,7 @@ impl RunRecords for Panicking {
 
     async fn add(&self, _: &Run, account_id: &AccountId, _: &Counts) -> Result<(), CallFailed> {
         assert_ne!(account_id.as_str(), self.0, "a value that must not be shown");
-        Ok(())
+        if account_id.as_str() == NOT_KEPT { Err(failure(FailureClass::Retry)) } else { Ok(()) }
     }
 
     async fn first_denied(
@@ -448,4 +451,33 @@ async fn a_panic_over_a_runs_record_costs_no_answer() {
     let response = records::respond(done, &source, plenty_of_time(), &metrics).await;
     assert_eq!((given_back(&response).len(), source.dead_letters.take().len()), (0, 2));
     assert_eq!(metrics.get(Metric::CountsNotRecorded), 1);
+}
+
+#[tokio::test]
+async fn only_the_counts_that_were_not_kept_are_missing() {
+    let Source { kind, dead_letters, redelivery, retry, clock, .. } = source();
+    let source = Source { kind, dead_letters, redelivery, run_records: Panicking("nobody"), retry, clock };
+    for (accounts, missing) in [(vec![ACCOUNT, NOT_KEPT, "000000000000"], Some(1)), (vec![ACCOUNT], None)] {
+        let metrics = Metrics::default();
+        let bodies: Vec<_> = accounts.into_iter().map(scan).collect();
+        let scans = records::read::<ScanAccount>(event(&bodies), AsOfLimit::From(now())).unwrap();
+        records::respond(scans, &source, plenty_of_time(), &metrics).await;
+        assert_eq!(metrics.counts().get(Metric::CountsNotRecorded.name()).copied(), missing);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_done_at_its_first_delivery_was_not_redelivered() {
+    for (receives, redelivered, repeated) in [(1, 0, 0), (2, 1, 1), (3, 1, 2)] {
+        let source = source();
+        let mut event = serde_json::to_value(event(&[scan(ACCOUNT)])).unwrap();
+        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!(receives.to_string());
+        respond(serde_json::from_value(event).unwrap(), &source, async |_| Ok(())).await;
+        let count = |name| source.run_records.get(&run(), name);
+        assert_eq!(
+            (count("ChecksRedelivered"), count("ChecksRepeated")),
+            (redelivered, repeated),
+            "{receives}"
+        );
+    }
 }

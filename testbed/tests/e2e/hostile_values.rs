@@ -174,7 +174,7 @@ async fn forge_an_entry(deployment: &Deployment, owner: &Owner) {
         "sk": {"S": "ledger"},
         "revision": {"N": "3"},
         "claim": {"M": {
-            "id": {"S": SCRIPT},
+            "id": {"S": "by-hand"},
             "lease_until": {"S": "9999-12-31T00:00:00Z"},
             "unknown_before": {"N": "0"},
             "notice": {"M": {
