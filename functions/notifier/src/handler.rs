@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::feedback::MailTaken;
 use keynudge_core::ids::ClaimId;
@@ -164,15 +164,16 @@ where
         let envelope = Envelope { to, owner: &owner, claim_id: &claim_id };
         let notice = Notice::of(finding, to);
         let (mut delivery, first) = Delivery::start(notice, claim_id.clone(), self.rules.ledger);
-        let begun = Begun::new(finding, (self.source.clock)());
-        let delivered = self.deliver(&mut delivery, first, envelope, mail, &begun, deadline, metrics);
+        let day = (self.source.clock)().date_naive();
+        let outgoing = Outgoing { finding, envelope, mail, day, is_counted: Cell::new(false) };
+        let delivered = self.deliver(&mut delivery, first, &outgoing, deadline, metrics);
         // Cut off before the record would be: a mail that was sent is done, even if the ledger cannot be told.
         let outcome = deadline.within(TIME_TO_ANSWER + TIME_TO_TELL_OTHERWISE, delivered).await;
         if delivery.took_over() {
             metrics.count_for(finding, Metric::ClaimsTakenOver);
         }
         let outcome = outcome.unwrap_or_else(|| delivery.cut_off());
-        self.take_back(&begun, &outcome, deadline).await;
+        self.take_back(&outgoing, &outcome, deadline).await;
         if let Outcome::SentUnmarked = outcome {
             self.have_marked_later(MailTaken::new(owner, claim_id), deadline).await;
         }
@@ -193,9 +194,7 @@ where
         &self,
         delivery: &mut Delivery,
         first: Step,
-        envelope: Envelope<'_>,
-        mail: &Mail,
-        begun: &Begun<'_>,
+        outgoing: &Outgoing<'_>,
         deadline: Deadline,
         metrics: &Metrics,
     ) -> Outcome {
@@ -203,16 +202,16 @@ where
         let mut step = first;
         loop {
             let answer = match step {
-                Step::Read => self.read(begun, envelope.owner, metrics).await,
+                Step::Read => self.read(outgoing, metrics).await,
                 Step::TakeTurn => {
-                    let turn = self.take_turn(begun);
+                    let turn = self.take_turn(outgoing);
                     match deadline.within(self.time_for_one(), turn).await {
                         Some(turn) => turn.map_or_else(Answer::Failed, |()| Answer::Turn),
                         None => return Outcome::NoTime,
                     }
                 }
-                Step::Write(entry) => self.write(envelope.owner, &entry).await,
-                Step::Send => self.send(envelope, mail, deadline).await,
+                Step::Write(entry) => self.write(outgoing.envelope.owner, &entry).await,
+                Step::Send => self.send(outgoing, deadline).await,
                 Step::Done(outcome) => return outcome,
             };
             step = delivery.next(answer, now());
@@ -220,26 +219,26 @@ where
     }
 
     /// Waits for this instance's turn, and counts the mail among those of all instances.
-    async fn take_turn(&self, begun: &Begun<'_>) -> Result<(), CallFailed> {
+    async fn take_turn(&self, outgoing: &Outgoing<'_>) -> Result<(), CallFailed> {
         self.allowance.turn(&self.mailer).await?;
-        if begun.is_counted.get() {
+        if outgoing.is_counted.get() {
             return Ok(());
         }
-        let Begun { finding, day, .. } = *begun;
+        let Outgoing { finding, day, .. } = *outgoing;
         let counts = self.source.run_records.begin_mail(&finding.run, &finding.account_id, day).await?;
-        begun.is_counted.set(true);
+        outgoing.is_counted.set(true);
         let refused = self.rules.limits.refuse(counts, self.allowance.ses_per_day());
         refused.map_or(Ok(()), |over| Err(over_limit(over)))
     }
 
     /// A mail that was counted and surely not sent leaves room for another. Where that cannot be written, there is room for one
     /// less.
-    async fn take_back(&self, begun: &Begun<'_>, outcome: &Outcome, deadline: Deadline) {
+    async fn take_back(&self, outgoing: &Outgoing<'_>, outcome: &Outcome, deadline: Deadline) {
         let may_be_sent = matches!(outcome, Outcome::Sent | Outcome::SentUnmarked | Outcome::Unknown { .. });
-        if may_be_sent || !begun.is_counted.get() {
+        if may_be_sent || !outgoing.is_counted.get() {
             return;
         }
-        let Begun { finding, day, .. } = *begun;
+        let Outgoing { finding, day, .. } = *outgoing;
         let cancelled = self.source.run_records.cancel_mail(&finding.run, &finding.account_id, day);
         if !matches!(deadline.within(TIME_TO_ANSWER, cancelled).await, Some(Ok(()))) {
             tracing::warn!(
@@ -250,19 +249,20 @@ where
     }
 
     /// Sends the mail, unless the ledger took so long that there is no time left to hear SES's answer.
-    async fn send(&self, envelope: Envelope<'_>, mail: &Mail, deadline: Deadline) -> Answer {
+    async fn send(&self, outgoing: &Outgoing<'_>, deadline: Deadline) -> Answer {
         let afterwards = TIME_TO_ANSWER + TIME_TO_TELL_OTHERWISE;
         if deadline.leaves_less_than(self.rules.ses_attempt_timeout + afterwards) {
             let code = "no time left".to_owned();
             let class = FailureClass::Retry;
             return Answer::Failed(CallFailed { call: "ses:SendEmail", class, code, source: None });
         }
-        let sent = self.mailer.send(&envelope, mail).await;
+        let sent = self.mailer.send(&outgoing.envelope, outgoing.mail).await;
         self.allowance.heed(&sent);
         sent.map_or_else(Answer::Failed, |()| Answer::Sent)
     }
 
-    async fn read(&self, begun: &Begun<'_>, owner: &Owner, metrics: &Metrics) -> Answer {
+    async fn read(&self, outgoing: &Outgoing<'_>, metrics: &Metrics) -> Answer {
+        let owner = outgoing.envelope.owner;
         let entry = match self.ledger.read(owner).await {
             Ok(entry) => entry,
             Err(error) => return failed(error).await,
@@ -270,7 +270,7 @@ where
         let at_any_date = self.rules.as_of == AsOfRule::Any;
         let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
         if is_changed {
-            metrics.count_for(begun.finding, Metric::LedgerImplausible);
+            metrics.count_for(outgoing.finding, Metric::LedgerImplausible);
             tracing::warn!(
                 reason = "ledger_implausible",
                 account_id = owner.account_id.as_str(),
@@ -290,18 +290,15 @@ where
     }
 }
 
-/// A mail on its way, for counting.
-struct Begun<'a> {
+/// A mail on its way.
+struct Outgoing<'a> {
     finding: &'a StaleKeys,
-    /// The day (UTC) it counts for.
+    envelope: Envelope<'a>,
+    mail: &'a Mail,
+    /// The day (UTC) that it counts for.
     day: NaiveDate,
+    /// Whether it is among the mails of all instances.
     is_counted: Cell<bool>,
-}
-
-impl<'a> Begun<'a> {
-    fn new(finding: &'a StaleKeys, now: DateTime<Utc>) -> Self {
-        Self { finding, day: now.date_naive(), is_counted: Cell::new(false) }
-    }
 }
 
 /// The codes of mails that do not go out because of a limit.
@@ -376,7 +373,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use chrono::TimeDelta;
+    use chrono::{DateTime, TimeDelta, Utc};
     use keynudge_core::accounts::Scope;
     use keynudge_core::contact::{AllowedRecipients, ContactSource, Recipient};
     use keynudge_core::keys::StaleKey;

@@ -101,7 +101,7 @@ impl Ledger for LedgerTable {
             Some(previous) => put
                 .condition_expression("#revision = :previous")
                 .expression_attribute_names("#revision", "revision")
-                .expression_attribute_values(":previous", number(previous)),
+                .expression_attribute_values(":previous", number(&previous)),
         };
         match put.send().await {
             Ok(_) => Ok(()),
@@ -335,7 +335,7 @@ impl LedgerTable {
             .filter(|(_, clauses)| !clauses.is_empty())
             .map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
         let expression = clauses.collect::<Vec<_>>().join(" ");
-        let counts = set.iter().chain(add).map(|(name, count)| (name.clone(), number(*count)));
+        let counts = set.iter().chain(add).map(|(name, count)| (name.clone(), number(count)));
         let values: Item = about.into_iter().chain(counts).collect();
         // Only what sets may be repeated.
         let attempts = if add.is_empty() { None } else { Some(RetryConfig::disabled()) };
@@ -387,7 +387,7 @@ fn day_key(day: NaiveDate) -> Item {
     key("run##mails".to_owned(), &day.to_string())
 }
 
-fn number(value: impl ToString) -> AttributeValue {
+fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 

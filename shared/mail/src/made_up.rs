@@ -67,12 +67,7 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
     let global = || Some(last_used(as_of, 57, "iam", "N/A"));
     let third = |last_used| key("AKIAIOSFODNN7THIRDKY", as_of, 100, last_used, None);
     let by_ses = || Some(last_used(as_of, 1, "ses", "eu-west-1"));
-    let smtp = || {
-        let finding = one(StaleKey { description: None, ..with(by_ses()) });
-        let name = "ses-smtp-user.20260514-101500";
-        let arn = parsed(&format!("arn:aws:iam::111122223333:user/{name}"));
-        StaleKeys { user: User { name: parsed(name), arn, ..finding.user }, ..finding }
-    };
+    let smtp = || of_smtp_user(one(StaleKey { description: None, ..with(by_ses()) }));
     vec![
         MadeUp::new("one-key", "one key, in use", one(first())),
         MadeUp::new("two-keys", "two keys, both in use", finding(as_of, vec![first(), second(global())])),
@@ -96,13 +91,7 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
         MadeUp::new(
             "web-address",
             "a description and an account name with a web address, which the mail leaves out",
-            StaleKeys {
-                account_name: Some(parsed("URGENT renew: https://sso.example/aws")),
-                ..one(StaleKey {
-                    description: Some(parsed("Key off - sign in at www.sso.example")),
-                    ..first()
-                })
-            },
+            with_web_addresses(one(first())),
         ),
         MadeUp::new(
             "exempt-for-ever",
@@ -160,6 +149,20 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
         ),
         MadeUp { is_pilot: true, ..MadeUp::new("pilot", "redirected to a pilot's mailbox", one(first())) },
     ]
+}
+
+/// The same, about a user that the SES console made.
+fn of_smtp_user(finding: StaleKeys) -> StaleKeys {
+    let name = "ses-smtp-user.20260514-101500";
+    let arn = parsed(&format!("arn:aws:iam::111122223333:user/{name}"));
+    StaleKeys { user: User { name: parsed(name), arn, ..finding.user }, ..finding }
+}
+
+/// The same, in an account and with a description that would lead the owner elsewhere.
+fn with_web_addresses(mut finding: StaleKeys) -> StaleKeys {
+    finding.account_name = Some(parsed("URGENT renew: https://sso.example/aws"));
+    finding.keys[0].description = Some(parsed("Key off - sign in at www.sso.example"));
+    finding
 }
 
 /// A mail to try templates out on.

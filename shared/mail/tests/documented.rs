@@ -75,7 +75,7 @@ fn look(path: &str, value: &Value, seen: &mut BTreeMap<String, Seen>) {
             variable.kinds.insert("yes or no");
             variable.values.insert(yes.to_string());
         }
-        scalar => {
+        scalar @ Value::Number(_) => {
             variable.kinds.insert("number");
             variable.values.insert(scalar.to_string());
         }

@@ -220,7 +220,7 @@ impl Entry {
         let history: Vec<Sent> = self.history.iter().filter(|sent| is_plausible(sent)).cloned().collect();
         let claim = self.claim.clone().filter(is_possible);
         let is_changed = history.len() < self.history.len() || claim.is_some() != self.claim.is_some();
-        (Self { history, claim, ..self }, is_changed)
+        (Self { claim, history, ..self }, is_changed)
     }
 
     /// Whether `notice` is due, judged by the last mail to the owner. A notice that has no mailbox yet counts
