@@ -244,15 +244,15 @@ async fn failed_starts_are_started_again() {
 async fn a_start_that_mails_is_not_replayed_on_a_stack_for_dry_runs() {
     let stack = Stack::deploy_for("dry_run").await;
     stack.put("schedule-dead-letters", &json!({"as_of": "2026-03-02T06:00:00Z", "mode": "live"}), None).await;
-    let output = stack.keynudge(&["dlq", "replay", "producer", "--yes"]);
-    assert_eq!(output.status.code(), Some(1));
+    let output = stack.keynudge(&["dlq", "replay", "schedule", "--yes"]);
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
     let said = stderr(&output);
     assert!(
         said.contains("Starts a run: live, as of 2026-03-02T06:00:00Z.") && said.contains("--live"),
         "{said}"
     );
     assert_eq!(stack.visible("schedule-dead-letters").await, 1);
-    let output = stack.keynudge(&["dlq", "replay", "producer", "--yes", "--live"]);
+    let output = stack.keynudge(&["dlq", "replay", "schedule", "--yes", "--live"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stack.count("schedule-dead-letters").await, 0);
 }
@@ -451,15 +451,20 @@ impl Stack {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
         fs::create_dir_all(&directory).unwrap();
         let stack = Self { aws, directory };
-        let template = stack.template(mode).to_string();
-        let parameters = [("StackName", "keynudge"), ("TemplateBody", &template)];
+        let template = stack.template().to_string();
+        let parameters = [
+            ("StackName", "keynudge"),
+            ("TemplateBody", &template),
+            ("Parameters.member.1.ParameterKey", "Mode"),
+            ("Parameters.member.1.ParameterValue", mode),
+        ];
         stack.aws.query::<serde::de::IgnoredAny>(CLOUDFORMATION, "CreateStack", &parameters).await.unwrap();
         eventually("the stack is there", async || stack.status().await == "CREATE_COMPLETE").await;
         stack
     }
 
     /// The queues and outputs of the real template. The emulator mixes up functions of one name.
-    fn template(&self, mode: &str) -> Value {
+    fn template(&self) -> Value {
         let mut resources = json!({
             "ProducerRole": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {
                 "Version": "2012-10-17",
@@ -490,7 +495,7 @@ impl Stack {
             resources[output] = json!({"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}});
             outputs[output] = json!({"Value": {"Ref": output}});
         }
-        let parameters = json!({"Mode": {"Type": "String", "Default": mode}});
+        let parameters = json!({"Mode": {"Type": "String"}});
         json!({"Parameters": parameters, "Resources": resources, "Outputs": outputs})
     }
 
