@@ -7,20 +7,21 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keynudge_core::audience::{Audience, PathPrefix};
-use keynudge_core::contact::{AllowedDomains, ContactRules};
+use keynudge_core::check::OwnerRules;
+use keynudge_core::contact::AllowedRecipients;
 use keynudge_core::ids::{Domain, EmailAddress, InvalidId};
 use keynudge_core::keys::StalenessPolicy;
-use keynudge_core::listing::ListingRules;
 use keynudge_core::vars::{InvalidVar, Vars};
 
 use crate::aws::Parameters;
 use crate::numbers::whole;
 
 /// What settings are where nobody says otherwise, as `infra/template.yaml` has it.
-pub(crate) const DEFAULTS: [(&str, &str); 4] = [
+pub(crate) const DEFAULTS: [(&str, &str); 5] = [
     ("ALERT_AFTER_DAYS", "90"),
     ("AUDIENCE", "signed-in-users"),
     ("CONTACT_TAG", "keynudge:contact"),
+    ("MAX_EXEMPTION_DAYS", "90"),
     ("REMIND_EVERY_DAYS", "7"),
 ];
 
@@ -47,6 +48,9 @@ pub(crate) struct RulesArgs {
     /// The tag of a user that holds the owner's address [default: keynudge:contact]
     #[arg(long, value_name = "KEY")]
     contact_tag: Option<String>,
+    /// How many days ahead an exemption may end [default: 90]
+    #[arg(long, value_name = "N", value_parser = whole("days", NonZeroU32::MIN..))]
+    max_exemption_days: Option<NonZeroU32>,
     /// Makes username@DOMAIN an address
     #[arg(long, value_name = "DOMAIN")]
     default_domain: Option<Domain>,
@@ -60,7 +64,7 @@ pub(crate) struct RulesArgs {
 
 /// A list of domains, as it was given.
 fn domains(text: &str) -> Result<String, InvalidId> {
-    text.parse::<AllowedDomains>().map(|_| text.to_owned())
+    text.parse::<AllowedRecipients>().map(|_| text.to_owned())
 }
 
 /// Reads one of these values, which completions and errors list.
@@ -75,9 +79,8 @@ where
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) staleness: StalenessPolicy,
-    pub(crate) audience: Audience,
     pub(crate) path_prefix: PathPrefix,
-    pub(crate) contact: ContactRules,
+    pub(crate) owner: OwnerRules,
 }
 
 impl RulesArgs {
@@ -96,6 +99,7 @@ impl RulesArgs {
             "AUDIENCE" => text(self.audience.as_ref()),
             "PATH_PREFIX" => text(self.path_prefix.as_ref()),
             "CONTACT_TAG" => self.contact_tag.clone(),
+            "MAX_EXEMPTION_DAYS" => text(self.max_exemption_days.as_ref()),
             "DEFAULT_DOMAIN" => text(self.default_domain.as_ref()),
             "FALLBACK_CONTACT" => self.fallback_contact.as_ref().map(|address| address.as_str().to_owned()),
             "ALLOWED_DOMAINS" => Some(listed(&self.allowed_domains)).filter(|domains| !domains.is_empty()),
@@ -118,14 +122,12 @@ impl Rules {
         reason = "a method of `Vars<'_>` is of one lifetime alone"
     )]
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Self> {
-        let allowed = settings.allowed_domains()?;
+        let allowed = settings.allowed_recipients()?;
         let listing = settings.read(|vars| vars.listing_rules())?;
-        let ListingRules { audience, path_prefix, staleness: _ } = listing;
         Ok(Self {
             staleness: settings.read(|vars| vars.staleness())?,
-            audience,
-            path_prefix,
-            contact: settings.read(|vars| vars.contact_rules(allowed))?,
+            path_prefix: listing.path_prefix,
+            owner: settings.read(|vars| vars.owner_rules(allowed))?,
         })
     }
 }
@@ -155,17 +157,17 @@ impl Settings<'_> {
         (self.given)(name).or_else(|| self.parameters.get(&parameter(name)).cloned()).or_else(default)
     }
 
-    /// Those named, else the sender's. Without either, every address counts, since a report sends no mail.
+    /// Those named, else the sender's domain. Without either, every address counts, since a report sends no mail.
     #[expect(
         clippy::redundant_closure_for_method_calls,
         reason = "a method of `Vars<'_>` is of one lifetime alone"
     )]
-    fn allowed_domains(&self) -> Result<AllowedDomains> {
+    pub(crate) fn allowed_recipients(&self) -> Result<AllowedRecipients> {
         let is_set = |name| self.lookup(name).is_some_and(|value| !value.is_empty());
         if is_set("ALLOWED_DOMAINS") || is_set("SENDER") {
-            self.read(|vars| vars.allowed_domains())
+            self.read(|vars| vars.allowed_recipients())
         } else {
-            Ok(AllowedDomains::everywhere())
+            self.read(|vars| vars.but_for_excluded_recipients(AllowedRecipients::everywhere()))
         }
     }
 }

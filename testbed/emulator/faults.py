@@ -13,6 +13,7 @@ import random
 import sys
 
 from aiohttp import web
+from foreign import is_foreign
 from microburst.core.pipeline import Microburst
 from microburst.detection import detect
 from microburst.protocols import render_error
@@ -32,6 +33,14 @@ def warm_up() -> None:
         render_error(context.service, "Throttling", protocol=context.protocol)
 
 
+@web.middleware
+async def refuse_web_pages(request: web.Request, handler):
+    """As the emulator behind it, and for the proxies' own settings."""
+    if is_foreign({name.lower(): value for name, value in request.headers.items()}):
+        raise web.HTTPForbidden(text="requests of web pages are refused")
+    return await handler(request)
+
+
 def application(rules: list) -> web.Application:
     proxy = Microburst(NOWHERE, rules=rules)
 
@@ -39,7 +48,7 @@ def application(rules: list) -> web.Application:
         proxy.upstream.base_url = await request.text()
         return web.Response(status=204)
 
-    served = web.Application(client_max_size=REQUEST_BYTES_MAX)
+    served = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[refuse_web_pages])
     served.on_startup.append(proxy.start)
     served.on_cleanup.append(proxy.stop)
     # The first route that fits is taken: whatever is none of the first two is a call to be passed on.

@@ -1,6 +1,7 @@
 """Roles in MiniStack: in conditions, whoever has assumed a role is that role, and accounts belong to organizations.
 
-`aws:PrincipalArn` is the ARN of the role in AWS, whatever the session. MiniStack has the session's ARN there.
+`aws:PrincipalArn` is the ARN of the role in AWS, with its path, whatever the session. MiniStack has the session's ARN there.
+`lambda:SourceFunctionArn` it does not know, nor `aws:PrincipalIsAWSService`, which no caller of its API is.
 
 An account belongs to the organization that it was made in. MiniStack knows that of the account that made it alone, so
 that `aws:PrincipalOrgID` is nobody else's. It has no `aws:ResourceOrgID`, and takes a variable in a condition, such as
@@ -10,11 +11,13 @@ that `aws:PrincipalOrgID` is nobody else's. It has no `aws:ResourceOrgID`, and t
 import re
 
 from ministack.core import iam_evaluator
-from ministack.services import organizations
+from ministack.services import iam, organizations
 
 from pinned import require
+from senders import source_function_arn
 
 require(iam_evaluator, "_account_from_arn", "_conditions_met", "_principal_org_id", "_resolve_condition_key")
+require(iam, "_roles")
 require(organizations, "_accounts")
 require(type(organizations._accounts), "_data")
 
@@ -35,11 +38,20 @@ def resolve(key: str, context):
     if name == "aws:resourceorgid":
         account = iam_evaluator._account_from_arn(context.resource_arn)
         return organization_of(account or context.principal_account)
+    if name == "lambda:sourcefunctionarn":
+        return source_function_arn(context.principal_arn)
+    if name == "aws:principalisawsservice":
+        return "false"
     value = resolve_condition_key(key, context)
     if name == "aws:principalarn" and ":assumed-role/" in value:
-        session = value.replace(":sts::", ":iam::").replace(":assumed-role/", ":role/")
-        return session.rpartition("/")[0]
+        return role_arn(value)
     return value
+
+
+def role_arn(session_arn: str) -> str:
+    account, role_name = session_arn.split(":")[4], session_arn.split("/")[1]
+    role = iam._roles.get_scoped(account, None, role_name)
+    return role["Arn"] if role else f"arn:aws:iam::{account}:role/{role_name}"
 
 
 def filled_in(value, context):

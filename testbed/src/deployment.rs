@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::aws::{
-    CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, INVOKE, LIST_EVENT_SOURCE_MAPPINGS,
-    REGION, SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_FUNCTION_CONFIGURATION, UPDATE_SCHEDULE,
+    CLOUDFORMATION, Client, GET_FUNCTION_CONFIGURATION, GET_SCHEDULE, IAM, INVOKE,
+    LIST_EVENT_SOURCE_MAPPINGS, REGION, SES, UPDATE_EVENT_SOURCE_MAPPING, UPDATE_FUNCTION_CONFIGURATION,
+    UPDATE_SCHEDULE,
 };
 use crate::functions::{Function, Packages};
 use crate::population::DOMAIN;
@@ -56,7 +57,10 @@ impl Parameters {
     /// The default ones, but for a rate of calls to IAM that holds nobody up: here, IAM is nobody else's.
     #[must_use]
     pub fn unpaced() -> Self {
-        Self::default().with("IamCallsPerSecond", "10000")
+        Self::default()
+            .with("IamCallsPerSecond", "10000")
+            .with("MailsPerSecond", "9999")
+            .with("MailsPerDay", "9999999")
     }
 
     /// Sets one.
@@ -341,10 +345,12 @@ impl Deployment {
     ///
     /// # Errors
     ///
-    /// What [`variables`](Self::variables) and [`memory_mb`](Self::memory_mb) may return.
+    /// What [`variables`](Self::variables), [`memory_mb`](Self::memory_mb) and [`sender_id`](Self::sender_id) may return.
     pub async fn variables_of_process(&self, function: Function) -> Result<Vec<(String, String)>> {
         let mut variables: Vec<_> = self.variables(function).await?.into_iter().collect();
         let memory_mb = self.memory_mb(function).await?.to_string();
+        // By its token, the emulators know who sends a message.
+        let sender_id = self.sender_id(function).await?;
         let of_lambda = [
             ("AWS_LAMBDA_FUNCTION_NAME", self.outputs.function_name(function)),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
@@ -355,11 +361,25 @@ impl Deployment {
             ("AWS_DEFAULT_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", self.aws.account().as_str()),
             ("AWS_SECRET_ACCESS_KEY", "any"),
+            ("AWS_SESSION_TOKEN", &*sender_id),
             ("LANG", "en_US.UTF-8"),
             ("TZ", ":UTC"),
         ];
         variables.extend(of_lambda.map(|(name, value)| (name.to_owned(), value.to_owned())));
         Ok(variables)
+    }
+
+    /// How SQS names a function as the sender of its messages: the unique id of its role, and its own name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Template`] if it has no role, and whatever the calls to Lambda and IAM answer.
+    pub async fn sender_id(&self, function: Function) -> Result<String> {
+        let configuration = self.configuration(function).await?;
+        let role = configuration["Role"].as_str().and_then(|arn| arn.rsplit('/').next());
+        let role = role.ok_or_else(|| template_problem(format!("{} has no role", function.logical_id())))?;
+        let role: GetRoleResponse = self.aws.query(IAM, "GetRole", &[("RoleName", role)]).await?;
+        Ok(format!("{}:{}", role.result.role.id, self.outputs.function_name(function)))
     }
 
     /// Gives a function an environment variable beside those of the template.
@@ -404,6 +424,24 @@ impl Deployment {
     fn function_path(&self, function: Function) -> String {
         format!("/2015-03-31/functions/{}", self.outputs.function_name(function))
     }
+}
+
+#[derive(Deserialize)]
+struct GetRoleResponse {
+    #[serde(rename = "GetRoleResult")]
+    result: GetRoleResult,
+}
+
+#[derive(Deserialize)]
+struct GetRoleResult {
+    #[serde(rename = "Role")]
+    role: Role,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    #[serde(rename = "RoleId")]
+    id: String,
 }
 
 /// `infra/ses.yaml`, deployed: what SES says of mails goes to a topic.

@@ -97,6 +97,7 @@ pub mod simulated_organization;
 pub mod simulated_ses;
 pub mod stage;
 pub mod venv;
+pub mod web_pages;
 pub mod workbench;
 pub mod workspace;
 

@@ -57,7 +57,6 @@ impl RunOf<'_> {
             "id": user.id,
             "arn": format!("arn:aws:iam::{account}:user{}{}", user.path, user.name),
             "created_at": user.created_at,
-            "password_last_used": user.password_last_used,
         })
     }
 

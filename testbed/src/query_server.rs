@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, header};
 use serde::Serialize;
 
 use crate::aws::Account;
-use crate::{Error, Result};
+use crate::{Error, Result, web_pages};
 
 /// Serves on a thread and a port of its own, until the process ends: it is there for the tests of one process, whatever
-/// runtime each is on. Returns where it listens.
+/// runtime each is on. Web pages are refused. Returns where it listens.
 pub(crate) fn serve(name: &'static str, router: Router) -> Result<SocketAddr> {
     let failed = |source| Error::Start { what: name, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
@@ -23,7 +23,7 @@ pub(crate) fn serve(name: &'static str, router: Router) -> Result<SocketAddr> {
         let listener = tokio::net::TcpListener::from_std(listener);
         let listener = listener.expect("the listener is non-blocking and this is a runtime");
         // It has nothing to report to anybody.
-        let _ = axum::serve(listener, router).await;
+        let _ = axum::serve(listener, web_pages::refused(router)).await;
     };
     thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(serve)).map_err(failed)?;
     Ok(address)

@@ -171,8 +171,9 @@ impl Environment {
             .map_err(Error::file("writing", &requirements))?;
         let mut pip = Command::new(self.python());
         pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
-            // All is pinned, what the packages need included; and a wheel runs no code when it is installed.
-            .args(["--no-deps", "--only-binary=:all:", "--requirement"])
+            // All is pinned, what the packages need included, to files whose hashes are known, whatever a registry serves; and a
+            // wheel runs no code when it is installed.
+            .args(["--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement"])
             .arg(&requirements);
         match run(&mut pip).await {
             Ok(output) if output.status.success() => Ok(()),
@@ -226,6 +227,21 @@ mod tests {
         let error = find_python(&["no-such-python"]).await.unwrap_err();
         assert!(matches!(error, Error::NoPython { .. }), "{error}");
         assert!(error.to_string().contains("3.10 or newer (tried no-such-python)"), "{error}");
+    }
+
+    /// `pip` refuses what has none, and whoever makes an environment should not be the first to hear of it.
+    #[test]
+    fn every_package_is_pinned_to_files_whose_hashes_are_known() {
+        for packages in [EMULATOR, FAULTS, SECOND_EMULATOR, ACCESSIBILITY, CONTENDERS] {
+            let lines = packages.requirements.replace(" \\\n", " ");
+            let requirements = lines.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+            let requirements: Vec<&str> = requirements.collect();
+            assert!(!requirements.is_empty(), "{}", packages.name);
+            for requirement in requirements {
+                let is_pinned = requirement.contains("==") && requirement.contains("--hash=sha256:");
+                assert!(is_pinned, "{}: {requirement}", packages.name);
+            }
+        }
     }
 
     #[tokio::test]

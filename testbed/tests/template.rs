@@ -168,10 +168,10 @@ fn lines_of<'a>(template: &'a str, name: &str) -> Vec<&'a str> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-/// The statements of the policy of `role`.
+/// The statements of the policy of `role`, or of the policy that is called so.
 fn statements<'a>(template: &'a str, role: &str) -> Vec<Statement<'a>> {
     let lines = lines_of(template, role);
-    let policy = lines.iter().position(|line| *line == "Policies:").unwrap();
+    let policy = lines.iter().position(|line| *line == "PolicyDocument:").unwrap();
     let lines = &lines[policy..];
     let starts: Vec<usize> = (0..lines.len()).filter(|n| lines[*n].starts_with("- Sid: ")).collect();
     let ends = starts.iter().skip(1).copied().chain([lines.len()]);
@@ -250,6 +250,8 @@ fn a_role_elsewhere_is_assumed_by_its_name_in_the_organization_or_in_the_account
                 "Action: sts:AssumeRole",
                 "Resource: !Sub arn:${AWS::Partition}:iam::*:role/${MemberRoleName}",
                 "Condition:",
+                "ArnEquals:",
+                &source_function(role),
                 "StringEquals: !If",
                 "- LooksAfterAnOrganization",
                 "- aws:ResourceOrgID: ${aws:PrincipalOrgID}",
@@ -258,6 +260,342 @@ fn a_role_elsewhere_is_assumed_by_its_name_in_the_organization_or_in_the_account
             "{role}"
         );
     }
+}
+
+/// The line that ties a statement of `role` to its one function.
+fn source_function(role: &str) -> String {
+    let function = role.trim_end_matches("Role").to_lowercase();
+    let lambda = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}";
+    format!("lambda:SourceFunctionArn: !Sub {lambda}:function:${{AWS::StackName}}-{function}")
+}
+
+/// Otherwise a function, task or instance that somebody passes the role to could do the same.
+#[test]
+fn iam_other_accounts_and_mail_are_for_the_function_alone_whose_role_it_is() {
+    let template = file("infra/template.yaml");
+    let mut tied = 0;
+    for role in ROLES {
+        for Statement { actions, lines, .. } in statements(&template, role) {
+            let is_sensitive =
+                |action: &&str| ["iam:", "sts:", "ses:SendEmail"].iter().any(|name| action.starts_with(name));
+            if actions.iter().any(is_sensitive) {
+                let at = lines.iter().position(|line| *line == source_function(role));
+                let at = at.unwrap_or_else(|| panic!("{role}: {actions:?} is for any caller with the role"));
+                assert_eq!(lines[at - 1], "ArnEquals:", "{role}: {actions:?}");
+                tied += 1;
+            }
+        }
+    }
+    assert_eq!(tied, 8);
+}
+
+/// A comparison of all keys is true of none.
+#[test]
+fn no_call_without_a_key_reaches_the_ledger() {
+    let template = file("infra/template.yaml");
+    let mut about_items = 0;
+    for policy in ROLES.into_iter().chain(["OperatorsLookPolicy"]) {
+        for Statement { actions, lines, .. } in statements(&template, policy) {
+            let is_about_items =
+                |action: &&str| action.starts_with("dynamodb:") && !action.starts_with("dynamodb:Describe");
+            if actions.iter().any(is_about_items) {
+                let condition = lines.iter().skip_while(|line| **line != "Condition:");
+                let condition: Vec<&str> = condition.copied().collect();
+                let [_, "ForAllValues:StringLike:", keys, "\"Null\":", "dynamodb:LeadingKeys: \"false\""] =
+                    condition[..]
+                else {
+                    panic!("{policy}: {actions:?}: {condition:?}");
+                };
+                assert!(keys.starts_with("dynamodb:LeadingKeys: ["), "{policy}: {keys}");
+                about_items += 1;
+            }
+        }
+    }
+    assert_eq!(about_items, 8);
+}
+
+/// A pilot's notifier cannot mark owners as told, nor the other way round.
+#[test]
+fn worker_and_notifier_see_the_one_ledger_that_their_stack_writes() {
+    let template = file("infra/template.yaml");
+    let keys = |role| {
+        let lines = statements(&template, role).into_iter().flat_map(|statement| statement.lines);
+        let keys = lines.filter_map(|line| line.strip_prefix("dynamodb:LeadingKeys: "));
+        keys.filter(|keys| keys.contains("owner#")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let one = "[!If [IsPilot, \"pilot#owner#*\", \"owner#*\"]]";
+    assert_eq!((keys("WorkerRole"), keys("NotifierRole")), (vec![one.to_owned()], vec![one.to_owned()]));
+    assert_eq!(keys("FeedbackRole"), ["[\"owner#*\", \"pilot#owner#*\"]"]);
+}
+
+/// "Nowhere else" is a promise of IAM's, then, and not of the code alone.
+#[test]
+fn mail_goes_to_the_allowed_domains_and_in_a_pilot_to_its_mailbox_alone() {
+    let template = file("infra/template.yaml");
+    let lines = lines_of(&template, "NotifierRole");
+    let at = lines.iter().position(|line| *line == "ses:FromAddress: !Ref Sender").unwrap();
+    let allowed = [
+        "- NamesDomains",
+        "- !Split [\",\", !Join [\"\", [\"*@\", !Join [\",*@\", !Split [\",\", !Ref AllowedDomains]]]]]",
+        "- [!Join [\"\", [\"*@\", !Select [1, !Split [\"@\", !Ref Sender]]]]]",
+        "\"Null\":",
+        "ses:Recipients: \"false\"",
+    ];
+    let of_notifier =
+        ["ForAllValues:StringLike:", "ses:Recipients: !If", "- IsPilot", "- [!Ref RedirectAllTo]"];
+    let of_notifier = [&of_notifier[..], &["- !If"], &allowed].concat();
+    assert_eq!(lines[at + 1..][..of_notifier.len()], of_notifier);
+    // People who send test mails are held to the same domains.
+    let lines = lines_of(&template, "OperatorsActPolicy");
+    let at = lines.iter().position(|line| *line == "ses:FromAddress: !Ref Sender").unwrap();
+    let of_people = [&["ForAllValues:StringLike:", "ses:Recipients: !If"], &allowed[..]].concat();
+    assert_eq!(lines[at + 1..][..of_people.len()], of_people);
+}
+
+/// The rule for values of a parameter of `infra/template.yaml`.
+fn pattern_of(parameter: &str) -> Regex {
+    let template = file("infra/template.yaml");
+    let lines = lines_of(&template, parameter);
+    let pattern = lines.iter().find_map(|line| line.strip_prefix("AllowedPattern: ")).unwrap();
+    Regex::new(pattern).unwrap()
+}
+
+/// IAM compares letter by letter what is made of these.
+#[test]
+fn domains_that_iam_compares_are_in_small_letters_and_without_blanks() {
+    let domains = pattern_of("AllowedDomains");
+    for good in ["", "example.com", "example.com,sub.example.co.uk", "xn--bcher-kva.example"] {
+        assert!(domains.is_match(good), "{good}");
+    }
+    for bad in [
+        "Example.com",
+        "example.com, example.org",
+        " example.com",
+        "example.com,",
+        "*",
+        "*.com",
+        "com",
+        "a@b.example",
+    ] {
+        assert!(!domains.is_match(bad), "{bad}");
+    }
+    for parameter in ["Sender", "RedirectAllTo"] {
+        let address = pattern_of(parameter);
+        assert!(address.is_match("Key.Nudge+x@example.com"), "{parameter}");
+        for bad in
+            ["a@Example.com", "*@example.com", "a@*.com", "a?@example.com", "a@example.com,b@example.com"]
+        {
+            assert!(!address.is_match(bad), "{parameter}: {bad}");
+        }
+    }
+}
+
+/// A layer is code: `/opt/extensions` in it runs with the notifier's role.
+#[test]
+fn a_layer_of_another_account_or_region_cannot_be_named() {
+    let layer = pattern_of("TemplatesLayer");
+    for good in ["", "keynudge-templates:1", "words_2:120"] {
+        assert!(layer.is_match(good), "{good}");
+    }
+    let other = "arn:aws:lambda:eu-west-1:999999999999:layer:words:1";
+    for bad in [other, "999999999999:layer:words:1", "words", "words:", "words:0", "words:latest", "a:b:1"] {
+        assert!(!layer.is_match(bad), "{bad}");
+    }
+    let template = file("infra/template.yaml");
+    let own =
+        "- [!Sub \"arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:layer:${TemplatesLayer}\"]";
+    assert!(lines_of(&template, "NotifierFunction").contains(&own));
+    assert_eq!(template.matches(":layer:").count(), 1);
+}
+
+#[test]
+fn addresses_that_are_never_written_to_are_whole_addresses() {
+    let excluded = pattern_of("ExcludedRecipients");
+    for good in ["", "all@example.com", "all@example.com,service.desk@Example.org"] {
+        assert!(excluded.is_match(good), "{good}");
+    }
+    for bad in ["example.com", "*@example.com", "a@example.com, b@example.com", "a@example.com,"] {
+        assert!(!excluded.is_match(bad), "{bad}");
+    }
+    for (parameter, good, bad) in [
+        ("MailsPerSecond", ["", "1", "9999"], ["0", "-1", "1.5"]),
+        ("MailsPerDay", ["", "1", "50000"], ["0", "1e3", " "]),
+    ] {
+        let number = pattern_of(parameter);
+        assert!(good.iter().all(|good| number.is_match(good)), "{parameter}");
+        assert!(!bad.iter().any(|bad| number.is_match(bad)), "{parameter}");
+    }
+}
+
+/// Many organizations refuse to create a role without.
+#[test]
+fn every_role_takes_the_organization_s_boundary_and_path() {
+    let template = file("infra/template.yaml");
+    let roles = template.lines().filter(|line| *line == "    Type: AWS::IAM::Role").count();
+    assert_eq!(roles, ROLES.len());
+    for role in ROLES {
+        let lines = lines_of(&template, role);
+        assert!(lines.contains(&"Path: !Ref RolesPath"), "{role}");
+        let boundary = "PermissionsBoundary: !If [HasPermissionsBoundary, !Ref PermissionsBoundaryArn, !Ref AWS::NoValue]";
+        assert!(lines.contains(&boundary), "{role}");
+    }
+    let path = pattern_of("RolesPath");
+    assert!(path.is_match("/") && path.is_match("/security/keynudge/"));
+    assert!(!["", "keynudge", "/keynudge", "keynudge/", "//", "/*/"].iter().any(|bad| path.is_match(bad)));
+    // The functions make its ARN of account and name.
+    let member = file("infra/member-role.yaml");
+    let lines = lines_of(&member, "MemberRole");
+    assert!(lines.contains(&"Path: /"));
+    assert!(
+        lines.contains(
+            &"- !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/${PermissionsBoundaryName}"
+        )
+    );
+}
+
+/// What the README of the tool says that each command asks for.
+fn permissions_in_the_readme() -> BTreeSet<String> {
+    let readme = file("cli/README.md");
+    let section = readme.split_once("\n## Permissions\n").unwrap().1;
+    let rows =
+        section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    let actions = rows.flat_map(|row| row.split('`')).filter(|text| text.contains(':'));
+    actions.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_operators_policies_are_what_the_tool_asks_for_and_the_first_changes_nothing() {
+    let template = file("infra/template.yaml");
+    let actions = |policy| {
+        let statements = statements(&template, policy).into_iter();
+        let actions = statements.flat_map(|statement| statement.actions).map(str::to_owned);
+        actions.filter(|action| !action.starts_with("kms:")).collect::<BTreeSet<String>>()
+    };
+    let (look, act) = (actions("OperatorsLookPolicy"), actions("OperatorsActPolicy"));
+    let mut asked_for = permissions_in_the_readme();
+    // `scan --role-arn` assumes any role that people have themselves.
+    assert!(asked_for.remove("sts:AssumeRole"));
+    assert_eq!(look.union(&act).cloned().collect::<BTreeSet<_>>(), asked_for);
+
+    let changing = ["lambda:InvokeFunction", "sqs:DeleteMessage", "sqs:SendMessage", "ses:SendEmail"];
+    assert_eq!(act, changing.map(str::to_owned).into());
+    assert!(look.is_disjoint(&act));
+    let reads = ["Get", "List", "Describe", "Query", "Filter", "Receive"];
+    let does_not_read = |action: &&String| {
+        let (_, verb) = action.split_once(':').unwrap();
+        !reads.iter().any(|read| verb.starts_with(read))
+    };
+    let others: Vec<&String> = look.iter().filter(does_not_read).collect();
+    // A report that IAM makes of itself, and putting back what was received.
+    assert_eq!(others, ["iam:GenerateCredentialReport", "sqs:ChangeMessageVisibility"]);
+    for policy in ["OperatorsLookPolicy", "OperatorsActPolicy"] {
+        let attached = lines_of(&template, policy);
+        assert!(!attached.iter().any(|line| ["Roles:", "Users:", "Groups:"].contains(line)), "{policy}");
+    }
+}
+
+/// Each queue has the one policy that denies, and the table, too, in the same words.
+#[test]
+fn where_operators_are_named_all_queues_and_the_ledger_are_closed_to_others() {
+    let template = file("infra/template.yaml");
+    let queues = template.split("\n  ").zip(template.split("\n  ").skip(1));
+    let queues = queues.filter(|(_, kind)| kind.trim() == "Type: AWS::SQS::Queue");
+    let queues: BTreeSet<String> = queues.map(|(name, _)| name.trim_end_matches(':').to_owned()).collect();
+    assert_eq!(queues.len(), 10);
+    let closed = ["QueuesPolicy", "FeedbackQueuePolicy"].map(|policy| lines_of(&template, policy));
+    let listed = closed.iter().flatten().flat_map(|line| line.split("!Ref ").skip(1));
+    let listed =
+        listed.map(|name| name.trim_end_matches(']').to_owned()).filter(|name| name.ends_with("Queue"));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), queues);
+
+    let functions =
+        "${ProducerRole.Arn},${WorkerRole.Arn},${NotifierRole.Arn},${FeedbackRole.Arn},${OperatorRoleArns}";
+    for (lines, others) in closed
+        .iter()
+        .map(|lines| (lines, "${ScheduleRole.Arn},"))
+        .chain([(&lines_of(&template, "LedgerTable"), "")])
+    {
+        assert!(lines.contains(&"Effect: Deny") && lines.contains(&"ArnNotEquals:"));
+        assert!(lines.contains(&&*format!("- !Sub \"{others}{functions}\"")));
+        assert!(lines.iter().any(|line| line.ends_with("NamesOperators")));
+    }
+    let arns = pattern_of("OperatorRoleArns");
+    let [one, other] = ["ops", "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Ops_0123abcd"]
+        .map(|role| format!("arn:aws:iam::111122223333:role/{role}"));
+    assert!(arns.is_match("") && arns.is_match(&one) && arns.is_match(&format!("{one},{other}")));
+    for bad in [
+        "*",
+        "arn:aws:iam::111122223333:role/*",
+        &format!("{one}, {other}"),
+        "arn:aws:iam::111122223333:root",
+    ] {
+        assert!(!arns.is_match(bad), "{bad}");
+    }
+}
+
+/// With a key of the organization's, every resource is encrypted with it, and each role may use it.
+#[test]
+fn a_key_of_the_organization_encrypts_all_that_is_kept() {
+    let template = file("infra/template.yaml");
+    let count = |line: &str| template.lines().filter(|one| one.trim() == line).count();
+    assert_eq!(count("KmsMasterKeyId: !If [BringsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"), 10);
+    assert_eq!(count("SqsManagedSseEnabled: !If [BringsKey, false, true]"), 10);
+    assert_eq!(count("KmsKeyId: !If [BringsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]"), 4);
+    assert_eq!(count("- { SSEEnabled: true, SSEType: KMS, KMSMasterKeyId: !Ref KmsKeyArn }"), 1);
+    for policy in ROLES.into_iter().chain(["OperatorsLookPolicy", "OperatorsActPolicy"]) {
+        let statements = statements(&template, policy);
+        let of_key: Vec<_> = statements.iter().filter(|it| it.actions.contains(&"kms:Decrypt")).collect();
+        let [of_key] = of_key[..] else { panic!("{policy}: {of_key:?}") };
+        assert_eq!(of_key.only_if, Some("BringsKey"), "{policy}");
+        assert!(of_key.lines.iter().any(|line| line.starts_with("kms:ViaService:")), "{policy}");
+    }
+}
+
+/// Events of SES hold addresses and subjects.
+#[test]
+fn nothing_but_the_feedback_queue_can_listen_to_ses_once_it_is_known() {
+    let template = file("infra/ses.yaml");
+    let lines = lines_of(&template, "EventsTopicPolicy");
+    let deny = lines.iter().position(|line| *line == "- Sid: NothingButTheQueueListens").unwrap();
+    assert_eq!(lines[deny - 2..deny], ["- !If", "- KnowsTheQueue"]);
+    assert_eq!(
+        lines[deny + 1..],
+        [
+            "Effect: Deny",
+            "Principal: \"*\"",
+            "Action: sns:Subscribe",
+            "Resource: !Ref EventsTopic",
+            "Condition:",
+            "StringNotEquals:",
+            "sns:Endpoint: !Ref FeedbackQueueArn",
+            "- !Ref AWS::NoValue",
+        ]
+    );
+    assert!(
+        lines_of(&file("infra/template.yaml"), "FeedbackQueueArn")
+            .contains(&"Value: !GetAtt FeedbackQueue.Arn")
+    );
+}
+
+/// From these rates on, SES puts the account under review.
+#[test]
+fn bounces_and_complaints_raise_an_alarm_before_ses_stops_the_account() {
+    let template = file("infra/ses.yaml");
+    for (alarm, metric, threshold) in [
+        ("BounceRateAlarm", "Reputation.BounceRate", "0.05"),
+        ("ComplaintRateAlarm", "Reputation.ComplaintRate", "0.001"),
+    ] {
+        let lines = lines_of(&template, alarm);
+        for line in [
+            format!("MetricName: {metric}"),
+            format!("Threshold: {threshold}"),
+            "ComparisonOperator: GreaterThanOrEqualToThreshold".to_owned(),
+            "Dimensions: [{ Name: \"ses:configuration-set\", Value: !Ref ConfigurationSet }]".to_owned(),
+        ] {
+            assert!(lines.contains(&&*line), "{alarm}: {line}");
+        }
+    }
+    assert!(template.contains("ReputationOptions: { ReputationMetricsEnabled: true }"), "SES counts them");
 }
 
 /// What it may do is what the adapter calls, so neither a call without a grant nor a grant without a call.
@@ -520,6 +858,9 @@ fn longest(template: &str, value: &str) -> usize {
     const SHORT: usize = 15;
     // Before a queue's name, in the region with the longest name there is.
     const QUEUE_URL: usize = "https://sqs.cn-northwest-1.amazonaws.com.cn/123456789012/".len();
+    if value.starts_with("!GetAtt ") && value.ends_with(".RoleId") {
+        return "AROA".len() + 17;
+    }
     let Some(name) = value.strip_prefix("!Ref ") else {
         assert!(
             ["!FindInMap ", "!If [SesIsElsewhere, ", "!If [IsPilot, ", "!If [BringsTemplates, "]
@@ -580,6 +921,7 @@ fn every_section_of_the_runbook_that_is_pointed_to_is_there() {
     for (path, pointer) in [
         ("infra/template.yaml", "infra/RUNBOOK.md#"),
         ("infra/member-role.yaml", "infra/RUNBOOK.md#"),
+        ("infra/ses.yaml", "infra/RUNBOOK.md#"),
         ("README.md", "infra/RUNBOOK.md#"),
         ("infra/RUNBOOK.md", "](#"),
     ] {

@@ -315,6 +315,13 @@ impl Kind {
     }
 }
 
+impl Start {
+    /// Whether the run would mail owners.
+    pub(crate) fn is_live(&self) -> bool {
+        self.mode == Mode::Live
+    }
+}
+
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = match self.mode {

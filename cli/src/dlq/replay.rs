@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::num::NonZeroU32;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use futures::{StreamExt, future, stream};
@@ -22,6 +22,7 @@ use crate::dlq::queues::{Origin, Place, Queues};
 use crate::dlq::selection::{self, Answer, MAX_FAILURES, Question, Tally, select};
 use crate::interrupt::Interrupt;
 use crate::numbers::whole;
+use crate::runs::start::is_for_dry_runs;
 use crate::terminal::{self, letters};
 
 /// Letters under way at once. The rate is kept all the same.
@@ -45,6 +46,9 @@ pub(crate) struct Replay {
     /// Letters per second, at most
     #[arg(long, value_name = "N", default_value = "10", value_parser = whole("letters", NonZeroU32::MIN..))]
     rate: NonZeroU32,
+    /// Start runs that mail owners although the stack's own runs are dry runs
+    #[arg(long)]
+    live: bool,
     #[command(flatten)]
     pub(crate) question: Question,
     // Last, since its heading is for all that follows.
@@ -68,6 +72,15 @@ pub(crate) enum Work<'a> {
     Start(&'a Start),
 }
 
+impl<'a> Work<'a> {
+    fn start(&self) -> Option<&'a Start> {
+        match self {
+            Self::Start(start) => Some(start),
+            Self::Message { .. } => None,
+        }
+    }
+}
+
 /// A queue of letters on the way back to where they came from.
 struct Lane<Q, D> {
     label: String,
@@ -88,7 +101,9 @@ impl Replay {
         };
         let lanes: Vec<_> = places.map(lane).collect();
         let held: Vec<_> = lanes.iter().map(|lane| &lane.held).collect();
-        let (result, not_put_back) = holding(&held, self.replay(&lanes, Utc::now(), &interrupt)).await;
+        let may_start = async || self.may_start_live_runs(aws).await;
+        let replayed = self.replay(&lanes, may_start, Utc::now(), &interrupt);
+        let (result, not_put_back) = holding(&held, replayed).await;
         selection::report_not_put_back(not_put_back);
         result
     }
@@ -100,10 +115,23 @@ impl Replay {
         }
     }
 
+    /// A start that failed asks for the mode of its time, or for one that somebody else wrote into its queue.
+    async fn may_start_live_runs(&self, aws: &Aws) -> Result<()> {
+        if !self.live && is_for_dry_runs(&aws.parameters().await?) {
+            bail!(
+                "the stack {:?} has Mode=dry_run, and a message would start a run that mails owners: `keynudge dlq drop` takes it \
+                 out, and --live starts it all the same",
+                aws.stack()
+            );
+        }
+        Ok(())
+    }
+
     /// Reads, shows, asks, acts, sums up.
     async fn replay<Q: DeadLetterQueue, D: Destination>(
         &self,
         lanes: &[Lane<Q, D>],
+        may_start_live_runs: impl AsyncFn() -> Result<()>,
         now: DateTime<Utc>,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
@@ -133,6 +161,13 @@ impl Replay {
         }
         if work.is_empty() && !self.question.dry_run {
             return Ok(Outcome::Incomplete);
+        }
+        let starts: Vec<&Start> = work.iter().filter_map(|(_, _, work)| work.start()).collect();
+        for start in &starts {
+            terminal::remark(&format!("Starts a run: {start}."));
+        }
+        if starts.iter().any(|start| start.is_live()) && !self.question.dry_run {
+            may_start_live_runs().await?;
         }
         match self.question.ask(&self.question_of(work.len()), interrupt).await? {
             Answer::Yes => {}

@@ -276,10 +276,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_outputs_are_the_templates_own_and_all_of_them() {
+    fn the_outputs_are_the_templates_own_and_all_that_doctor_needs() {
         let (_, of_template) = TEMPLATE.split_once("\nOutputs:\n").unwrap();
         let names = of_template.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-        let mut of_template: Vec<&str> = names.collect();
+        // For other stacks, and for people.
+        let of_others = ["FeedbackQueueArn", "OperatorsActPolicyArn", "OperatorsLookPolicyArn"];
+        let mut of_template: Vec<&str> = names.filter(|name| !of_others.contains(name)).collect();
         let mut expected: Vec<&str> = outputs_expected().collect();
         of_template.sort_unstable();
         expected.sort_unstable();

@@ -102,7 +102,7 @@ impl Preview {
         let settings = self.mail.resolve(&self.rules, &parameters)?;
         if settings.templates_layer.is_some() && self.templates.is_none() {
             terminal::remark(
-                "The stack has templates of its own (TemplatesLayerArn), and this is the built-in mail: see yours with --templates.",
+                "The stack has templates of its own (TemplatesLayer), and this is the built-in mail: see yours with --templates.",
             );
         }
         let Some((finding, reminder)) = self.finding(aws.as_ref(), &rules, &settings).await? else {

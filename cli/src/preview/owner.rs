@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::audience::SkipReason;
-use keynudge_core::check::{self, HeldBack, OwnerOfStaleKeys, UserKeys};
+use keynudge_core::check::{self, HeldBack, OwnerOfStaleKeys, OwnerRules, UserKeys};
+use keynudge_core::exemption::RefusedExemption;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountId, AccountName, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, age_days};
@@ -36,7 +37,7 @@ pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateT
     if keys.is_empty() {
         return Ok(Looked::Nothing(vec![not_stale(name, &all, rules, as_of)]));
     }
-    let owner = check::owner_of(&iam, name, rules.audience, &rules.contact, as_of).await;
+    let owner = check::owner_of(&iam, name, &rules.owner, as_of).await;
     let Some(owner) = owner.map_err(|error| about(error, name))? else {
         return Ok(nobody(name));
     };
@@ -46,7 +47,7 @@ pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateT
             "No mail: no address is known for {}. Give the user a tag {} with an allowed one, or have a \
              --default-domain or a --fallback-contact.",
             name.as_str(),
-            rules.contact.tag
+            rules.owner.contact.tag
         ));
         return Ok(Looked::Nothing(objections));
     };
@@ -62,6 +63,7 @@ pub(crate) async fn look(aws: &Aws, name: &UserName, rules: &Rules, as_of: DateT
         recipient,
         stage: rules.staleness.stage(&keys),
         keys,
+        refused_exemption: owner.refused_exemption,
         checked_at: as_of,
         found_at: None,
     };
@@ -104,7 +106,8 @@ fn objections(
     as_of: DateTime<Utc>,
 ) -> Vec<String> {
     let name = listed.user.name.as_str();
-    let Rules { audience, path_prefix, staleness, contact } = rules.clone();
+    let Rules { path_prefix, staleness, owner: OwnerRules { audience, contact, max_exemption_days } } =
+        rules.clone();
     let skipped = ListingRules { audience, path_prefix, staleness }.skips(listed, as_of, None);
     let skipped = skipped.map(|reason| match reason {
         SkipReason::NeverSignedIn => format!(
@@ -119,14 +122,19 @@ fn objections(
         HeldBack::NotTagged => format!("{name} has no tag {}, and a run skips such users.", contact.tag),
         HeldBack::ExemptUntil(day) => format!("{name} is exempt until {day}: no run tells them before."),
     });
-    let slip = owner
-        .exemption_is_invalid
-        .then(|| format!("{name} has an exemption tag that holds no date, and exempts nobody."));
+    let refused = owner.refused_exemption.map(|refused| match refused {
+        RefusedExemption::NotADate => {
+            format!("The exemption tag of {name} holds no date (YYYY-MM-DD), and exempts nobody.")
+        }
+        RefusedExemption::TooFarAhead => format!(
+            "The exemption tag of {name} names a day more than {max_exemption_days} days ahead, and exempts nobody."
+        ),
+    });
     let passed_over = (owner.contact.passed_over > 0).then(|| {
         let count = owner.contact.passed_over;
         format!("Addresses of {name} that were passed over, as none, or as in no allowed domain: {count}.")
     });
-    [skipped, held_back, slip, passed_over].into_iter().flatten().collect()
+    [skipped, held_back, refused, passed_over].into_iter().flatten().collect()
 }
 
 /// Until when the user has no stale key, and how to see the mail all the same.

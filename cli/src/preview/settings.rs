@@ -86,12 +86,13 @@ impl MailArgs {
 
 impl MailSettings {
     fn read(settings: &Settings<'_>) -> Result<Self> {
+        let allowed = settings.allowed_recipients()?;
         settings.read(|vars| {
             Ok(Self {
-                reminder: vars.reminder_settings()?,
+                reminder: vars.reminder_settings(&allowed)?,
                 sender: vars.optional("SENDER")?,
-                reply_to: vars.optional("REPLY_TO")?,
-                templates_layer: vars.optional("TEMPLATES_LAYER_ARN")?,
+                reply_to: vars.mailbox("REPLY_TO", &allowed)?,
+                templates_layer: vars.optional("TEMPLATES_LAYER")?,
                 ses_region: vars.optional("SES_REGION")?,
                 configuration_set: vars.optional("CONFIGURATION_SET")?,
             })
@@ -121,7 +122,7 @@ mod tests {
     const TEMPLATE: &str = include_str!("../../../infra/template.yaml");
 
     /// Parameters that change neither who is found nor what a mail says or how it is sent.
-    const OF_NO_EFFECT: [&str; 21] = [
+    const OF_NO_EFFECT: [&str; 28] = [
         // Which accounts a run looks at. The tool looks at the one whose credentials it has.
         "Accounts",
         "OrganizationalUnits",
@@ -134,6 +135,15 @@ mod tests {
         "ScheduleTimezone",
         "ScheduleState",
         "AllowAsOf",
+        // How many mails go out.
+        "MaxMailsPerAccount",
+        "MailsPerSecond",
+        "MailsPerDay",
+        // Who may do what with the stack's own resources, and how they are encrypted.
+        "OperatorRoleArns",
+        "PermissionsBoundaryArn",
+        "RolesPath",
+        "KmsKeyArn",
         // What becomes of failures, and who hears of them.
         "GiveUpAfterMinutes",
         "GiveUpFindingsAfterMinutes",
@@ -192,7 +202,7 @@ mod tests {
     fn each_setting_is_the_functions_own_by_its_name() {
         for name in asked_for() {
             // A layer becomes a directory.
-            let variable = if name == "TEMPLATES_LAYER_ARN" { "TEMPLATES_DIR" } else { &name };
+            let variable = if name == "TEMPLATES_LAYER" { "TEMPLATES_DIR" } else { &name };
             assert!(TEMPLATE.contains(&format!("\n          {variable}: !")), "{variable}");
         }
     }

@@ -292,7 +292,7 @@ fn standstill(patience: TimeDelta, parameters: &Parameters, now: DateTime<Utc>) 
 }
 
 /// Whether the runs that the stack starts by itself mail nobody.
-fn is_for_dry_runs(parameters: &Parameters) -> bool {
+pub(crate) fn is_for_dry_runs(parameters: &Parameters) -> bool {
     parameter(parameters, "Mode") == Some("dry_run")
 }
 

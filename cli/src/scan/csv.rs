@@ -7,7 +7,7 @@ use keynudge_core::contact::Recipient;
 use keynudge_core::keys::{LastUsed, StaleKey};
 
 use super::json::{instant, outcome};
-use super::remarks::{EXEMPTION_INVALID, LAST_USE_UNREADABLE, OF_BEDROCK_API_KEY};
+use super::remarks::{LAST_USE_UNREADABLE, OF_BEDROCK_API_KEY, refused_exemption};
 use super::report::{Report, StaleOwner, Telling};
 use super::table::found_by;
 use crate::terminal::printable;
@@ -90,7 +90,7 @@ fn row(report: &Report, owner: &StaleOwner, key: &StaleKey) -> [String; COLUMNS.
 fn flags(owner: &StaleOwner, key: &StaleKey) -> String {
     let flags = [
         owner.user_name.is_of_bedrock_api_key().then_some(OF_BEDROCK_API_KEY),
-        owner.exemption_invalid.then_some(EXEMPTION_INVALID),
+        owner.refused_exemption.map(refused_exemption),
         key.last_used.is_none().then_some(LAST_USE_UNREADABLE),
     ];
     flags.into_iter().flatten().collect::<Vec<_>>().join("; ")
@@ -144,7 +144,7 @@ mod tests {
             keys: vec![key],
             telling: Telling::WithoutContact,
             passed_over: 0,
-            exemption_invalid: false,
+            refused_exemption: None,
         };
         Report { owners: vec![owner], ..report::empty() }
     }

@@ -11,6 +11,7 @@ use keynudge_pages::Figure;
 use keynudge_pages::ages::AgeChart;
 use serde::Serialize;
 
+use crate::scan::remarks::refused_exemption;
 use crate::scan::report::{Report, StaleOwner, Telling, Users};
 use crate::terminal::grouped;
 
@@ -92,7 +93,7 @@ struct ShownOwner<'a> {
     keys: Vec<ShownKey<'a>>,
     told: Told<'a>,
     passed_over: u32,
-    exemption_invalid: bool,
+    refused_exemption: Option<&'static str>,
     exempt_until: Option<String>,
 }
 
@@ -197,7 +198,7 @@ impl<'a> ShownOwner<'a> {
             keys: owner.keys.iter().map(|key| ShownKey::new(key, as_of)).collect(),
             told: Told::of(&owner.telling),
             passed_over: owner.passed_over,
-            exemption_invalid: owner.exemption_invalid,
+            refused_exemption: owner.refused_exemption.map(refused_exemption),
             exempt_until: exempt_until(owner).map(|day| day.format(DAY).to_string()),
         }
     }

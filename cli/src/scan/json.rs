@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use keynudge_core::audience::SkipReason;
 use keynudge_core::contact::Recipient;
+use keynudge_core::exemption::RefusedExemption;
 use keynudge_core::ids::{AccountName, Line, UserName};
 use keynudge_core::keys::{LastUsed, StaleKey};
 use serde::Serialize;
@@ -73,8 +74,8 @@ struct Owner<'a> {
     outcome: &'static str,
     recipient: Option<&'a Recipient>,
     exempt_until: Option<NaiveDate>,
-    /// The exemption tag holds no date, and exempts nobody.
-    exemption_invalid: bool,
+    /// Why the exemption tag exempts nobody.
+    refused_exemption: Option<RefusedExemption>,
     addresses_passed_over: u32,
     is_bedrock_api_key_user: bool,
     keys: Vec<Key<'a>>,
@@ -164,7 +165,7 @@ fn owner(owner: &StaleOwner) -> Owner<'_> {
         outcome: outcome(&owner.telling),
         recipient,
         exempt_until,
-        exemption_invalid: owner.exemption_invalid,
+        refused_exemption: owner.refused_exemption,
         addresses_passed_over: owner.passed_over,
         is_bedrock_api_key_user: owner.user_name.is_of_bedrock_api_key(),
         keys: owner.keys.iter().map(key).collect(),

@@ -252,7 +252,7 @@ fn report_of(prepared: Prepared, as_of: DateTime<Utc>, mut found: Found) -> Repo
         account_name: prepared.account_name,
         as_of,
         alert_after_days: prepared.rules.staleness.alert_after_days().get(),
-        contact_tag: prepared.rules.contact.tag,
+        contact_tag: prepared.rules.owner.contact.tag,
         incomplete: found.incomplete(),
         remarks,
         listed_whole: found.is_listed_whole,

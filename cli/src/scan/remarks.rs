@@ -1,6 +1,7 @@
 //! Remarks about a scan: what its reader has to know beside the owners. stderr and the report in each format
 //! contain them.
 
+use keynudge_core::exemption::RefusedExemption;
 use keynudge_core::failure::CallFailed;
 use keynudge_core::ids::{AccountId, UserName};
 use keynudge_core::keys::StaleKey;
@@ -15,8 +16,13 @@ use crate::terminal::grouped;
 /// So many users are named in one remark; each format flags them all.
 const NAMES_MAX: usize = 5;
 
-/// Whose exemption tag is no good, as rows of an owner say it.
-pub(super) const EXEMPTION_INVALID: &str = "exemption tag without a date";
+/// Why an owner's exemption tag exempts nobody, as the owner's row says it.
+pub(super) fn refused_exemption(refused: RefusedExemption) -> &'static str {
+    match refused {
+        RefusedExemption::NotADate => "exemption tag without a date",
+        RefusedExemption::TooFarAhead => "exemption tag with a date too far ahead",
+    }
+}
 /// A user that nobody made, and that should have no access key.
 pub(super) const OF_BEDROCK_API_KEY: &str = "made by Bedrock for an API key, with an access key";
 /// The same about a key.
@@ -28,7 +34,7 @@ pub(super) fn of(found: &Found, users: Option<usize>, account_id: &AccountId) ->
     let missed = missed.map(|Missed { user_name, reason }| format!("Not checked: {user_name}: {reason}"));
     let all = [incomplete(found, users), what_to_do(found, account_id)].into_iter().flatten().chain(missed);
     let others =
-        [no_report(found), last_use_unreadable(found), exemptions_invalid(found), of_bedrock_api_keys(found)];
+        [no_report(found), last_use_unreadable(found), refused_exemptions(found), of_bedrock_api_keys(found)];
     all.chain(others.into_iter().flatten()).collect()
 }
 
@@ -86,10 +92,17 @@ fn last_use_unreadable(found: &Found) -> Option<String> {
     Some(format!("The last use of {} is not known: {error}. Owners: {owners}.", counted(keys, "key", "keys")))
 }
 
-fn exemptions_invalid(found: &Found) -> Option<String> {
-    let owners = named(owners_who(found, |owner| owner.exemption_invalid));
-    (!owners.is_empty())
-        .then(|| format!("An exemption tag without a date (YYYY-MM-DD) exempts nobody: {owners}."))
+fn refused_exemptions(found: &Found) -> Option<String> {
+    let of = |reason| named(owners_who(found, |owner| owner.refused_exemption == Some(reason)));
+    let without_a_date = of(RefusedExemption::NotADate);
+    let too_far_ahead = of(RefusedExemption::TooFarAhead);
+    let remarks = [
+        ("An exemption tag without a date (YYYY-MM-DD) exempts nobody", without_a_date),
+        ("An exemption tag with a date too far ahead exempts nobody", too_far_ahead),
+    ];
+    let remarks = remarks.into_iter().filter(|(_, owners)| !owners.is_empty());
+    let remarks: Vec<String> = remarks.map(|(what, owners)| format!("{what}: {owners}.")).collect();
+    (!remarks.is_empty()).then(|| remarks.join(" "))
 }
 
 fn of_bedrock_api_keys(found: &Found) -> Option<String> {
@@ -129,7 +142,7 @@ mod tests {
             keys: vec![],
             telling: Telling::WithoutContact,
             passed_over: 0,
-            exemption_invalid: true,
+            refused_exemption: Some(RefusedExemption::NotADate),
         }
     }
 

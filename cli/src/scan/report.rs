@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use keynudge_core::audience::SkipReason;
 use keynudge_core::contact::Recipient;
+use keynudge_core::exemption::RefusedExemption;
 use keynudge_core::ids::{AccountId, AccountName, UserId, UserName};
 use keynudge_core::keys::StaleKey;
 use keynudge_pages::ages::AgeCounts;
@@ -123,8 +124,8 @@ pub(crate) struct StaleOwner {
     pub(crate) telling: Telling,
     /// How many addresses were passed over.
     pub(crate) passed_over: u32,
-    /// The exemption tag holds no date, and exempts nobody.
-    pub(crate) exemption_invalid: bool,
+    /// Why the exemption tag exempts nobody.
+    pub(crate) refused_exemption: Option<RefusedExemption>,
 }
 
 /// What a deployment would do about a stale owner.

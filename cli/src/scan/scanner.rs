@@ -210,8 +210,8 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
     }
 
     fn listing_rules(&self) -> ListingRules {
-        let Rules { audience, path_prefix, staleness, .. } = self.rules.clone();
-        ListingRules { audience, path_prefix, staleness }
+        let Rules { staleness, path_prefix, owner } = self.rules.clone();
+        ListingRules { audience: owner.audience, path_prefix, staleness }
     }
 
     /// The account's credential report, where it is wanted and can be had. Without, all users are checked.
@@ -253,7 +253,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
         user: &User,
         found: &RefCell<Found>,
     ) -> Result<(), CallFailed> {
-        let Rules { staleness, audience, contact, .. } = self.rules;
+        let Rules { staleness, owner: rules, .. } = self.rules;
         let Some(UserKeys { all, stale }) = check::keys_of(iam, &user.name, staleness, self.as_of).await?
         else {
             self.count(&[], found);
@@ -264,7 +264,7 @@ impl<I: UserDirectory + KeyStore + CredentialReports> Scanner<'_, I> {
             point_out(user, &all, &mut found.borrow_mut());
             return Ok(());
         }
-        let owner = check::owner_of(iam, &user.name, *audience, contact, self.as_of).await?;
+        let owner = check::owner_of(iam, &user.name, rules, self.as_of).await?;
         let Some(owner) = owner else {
             self.count(&[], found);
             return Ok(());
@@ -319,7 +319,7 @@ fn keep(
         user_id: user.id.clone(),
         keys,
         passed_over: owner.passed_over(),
-        exemption_invalid: owner.exemption_is_invalid,
+        refused_exemption: owner.refused_exemption,
         telling: match owner.verdict() {
             Verdict::Tell(recipient) => Telling::Mail(recipient),
             Verdict::WithoutContact => Telling::WithoutContact,

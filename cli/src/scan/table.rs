@@ -6,7 +6,7 @@ use keynudge_core::audience::SkipReason;
 use keynudge_core::contact::{ContactSource, Recipient};
 use keynudge_core::keys::{LastUsed, StaleKey};
 
-use super::remarks::EXEMPTION_INVALID;
+use super::remarks::refused_exemption;
 use super::report::{Report, StaleOwner, Telling};
 use crate::terminal::{self, grouped, printable};
 
@@ -156,7 +156,10 @@ fn would_be_mailed(owner: &StaleOwner) -> String {
         Telling::ExemptUntil(day) => format!("no: exempt until {day}"),
         Telling::NotTagged => "no: no contact tag".to_owned(),
     };
-    if owner.exemption_invalid { format!("{outcome}; {EXEMPTION_INVALID}") } else { outcome }
+    match owner.refused_exemption {
+        Some(refused) => format!("{outcome}; {}", refused_exemption(refused)),
+        None => outcome,
+    }
 }
 
 /// How an address was found.
@@ -179,6 +182,7 @@ mod tests {
     use super::*;
 
     use chrono::TimeDelta;
+    use keynudge_core::exemption::RefusedExemption;
     use unicode_width::UnicodeWidthStr;
 
     use crate::scan::report::{self, OwnerCounts, Users};
@@ -222,7 +226,7 @@ mod tests {
             keys: vec![key(400, Some(LastUsed::Never)), key(100, Some(used))],
             telling: Telling::WithoutContact,
             passed_over: 0,
-            exemption_invalid: true,
+            refused_exemption: Some(RefusedExemption::NotADate),
         };
         let expected = ["jane", "2", "400 d", "never", "no: no address; exemption tag without a date"];
         assert_eq!(row(&owner), expected);
@@ -248,7 +252,7 @@ mod tests {
             keys: vec![key(9_999, None)],
             telling,
             passed_over: 1_000,
-            exemption_invalid: true,
+            refused_exemption: Some(RefusedExemption::NotADate),
         });
         let users = Users {
             listed: 1_000_000,

@@ -239,6 +239,24 @@ async fn failed_starts_are_started_again() {
     assert_eq!(stack.count("producer-failures").await + stack.count("schedule-dead-letters").await, 0);
 }
 
+/// It asks for the mode of the day on which it failed, or for one that somebody wrote into the queue.
+#[tokio::test]
+async fn a_start_that_mails_is_not_replayed_on_a_stack_for_dry_runs() {
+    let stack = Stack::deploy_for("dry_run").await;
+    stack.put("schedule-dead-letters", &json!({"as_of": "2026-03-02T06:00:00Z", "mode": "live"}), None).await;
+    let output = stack.keynudge(&["dlq", "replay", "schedule", "--yes"]);
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("Starts a run: live, as of 2026-03-02T06:00:00Z.") && said.contains("--live"),
+        "{said}"
+    );
+    assert_eq!(stack.visible("schedule-dead-letters").await, 1);
+    let output = stack.keynudge(&["dlq", "replay", "schedule", "--yes", "--live"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stack.count("schedule-dead-letters").await, 0);
+}
+
 #[tokio::test]
 async fn what_starts_nothing_stays_and_is_told() {
     let stack = Stack::deploy().await;
@@ -423,13 +441,23 @@ struct Stack {
 
 impl Stack {
     async fn deploy() -> Self {
+        Self::deploy_for("live").await
+    }
+
+    /// One whose schedule starts runs of this mode.
+    async fn deploy_for(mode: &str) -> Self {
         let aws = Client::new(emulator().await.endpoint(), fresh_account());
         let directory = format!("dlq-{}-{}", std::process::id(), aws.account());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
         fs::create_dir_all(&directory).unwrap();
         let stack = Self { aws, directory };
         let template = stack.template().to_string();
-        let parameters = [("StackName", "keynudge"), ("TemplateBody", &template)];
+        let parameters = [
+            ("StackName", "keynudge"),
+            ("TemplateBody", &template),
+            ("Parameters.member.1.ParameterKey", "Mode"),
+            ("Parameters.member.1.ParameterValue", mode),
+        ];
         stack.aws.query::<serde::de::IgnoredAny>(CLOUDFORMATION, "CreateStack", &parameters).await.unwrap();
         eventually("the stack is there", async || stack.status().await == "CREATE_COMPLETE").await;
         stack
@@ -467,7 +495,8 @@ impl Stack {
             resources[output] = json!({"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}});
             outputs[output] = json!({"Value": {"Ref": output}});
         }
-        json!({"Resources": resources, "Outputs": outputs})
+        let parameters = json!({"Mode": {"Type": "String"}});
+        json!({"Parameters": parameters, "Resources": resources, "Outputs": outputs})
     }
 
     fn producer(&self) -> String {

@@ -208,7 +208,7 @@ async fn what_somebody_broke_is_found_and_comes_with_its_remedy() {
 async fn the_last_run_says_how_many_mails_to_expect_and_a_pilot_is_called_one() {
     let Deployed { account, deployment, .. } = Deployed::create(|parameters| {
         let parameters = parameters.with("Audience", "all").with("AllowAsOf", "true");
-        parameters.with("RedirectAllTo", "pilot@example.com").with("Timing", "testbed")
+        parameters.with("RedirectAllTo", "pilot@corp.example").with("Timing", "testbed")
     })
     .await;
     let checkup = account.doctor(&[]);
@@ -226,7 +226,7 @@ async fn the_last_run_says_how_many_mails_to_expect_and_a_pilot_is_called_one() 
 
     let checkup = account.doctor(&[]);
     checkup.line("SES", "quota").is("ok", "2 mails at most, as of the run 2099-03-01T06:00:00Z");
-    checkup.line("Schedule", "recipients").is("warning", "pilot: every mail goes to pilot@example.com");
+    checkup.line("Schedule", "recipients").is("warning", "pilot: every mail goes to pilot@corp.example");
     checkup.line("Schedule", "settings").is("warning", "AllowAsOf=true and Timing=testbed");
     // The testbed has changed the schedule for this run.
     checkup.line("Schedule", "state").is("failed", "its only time has passed");

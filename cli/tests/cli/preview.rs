@@ -365,12 +365,12 @@ async fn a_user_without_a_stale_key_gets_no_mail_and_is_told_until_when() {
 #[tokio::test]
 async fn what_would_keep_a_run_from_telling_an_owner_is_said() {
     let service =
-        User { password_last_used: None, ..jane(&[CONTACT, ("keynudge:exempt-until", "2026-12-31")]) };
+        User { password_last_used: None, ..jane(&[CONTACT, ("keynudge:exempt-until", "2026-05-01")]) };
     let world = World::new(vec![service]).await;
     let output = world.preview(&["jane", "--as-of", AS_OF]);
     assert_eq!(output.status.code(), Some(0));
     let said = stderr(&output);
-    assert!(said.contains("never signed in") && said.contains("is exempt until 2026-12-31"), "{said}");
+    assert!(said.contains("never signed in") && said.contains("is exempt until 2026-05-01"), "{said}");
     let output = world.preview(&["jane", "--as-of", "2027-01-01", "--audience", "all"]);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let output =
@@ -380,7 +380,7 @@ async fn what_would_keep_a_run_from_telling_an_owner_is_said() {
     let output = world.preview(&["jane", "--as-of", AS_OF, "--allowed-domains", "example.org"]);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
     let said = stderr(&output);
-    assert!(said.contains("never signed in") && said.contains("is exempt until 2026-12-31"), "{said}");
+    assert!(said.contains("never signed in") && said.contains("is exempt until 2026-05-01"), "{said}");
     assert!(said.contains("passed over") && said.contains("no address is known for jane"), "{said}");
 }
 

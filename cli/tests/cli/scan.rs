@@ -342,7 +342,7 @@ fn few_users() -> Vec<User> {
         user("jane@corp.example", vec![key("A", 1_241, Some(3)), key("B", 95, None)], &[]),
         user("=cmd@corp.example", vec![key("C", 200, None)], &[("AKIA000000000000000C", "=1+1, \"quoted\"")]),
         user("robot", vec![key("D", 90, Some(400))], &[("keynudge:contact", "x@\u{9b}2Jevil.test")]),
-        user("joe", vec![key("E", 500, None)], &[("keynudge:exempt-until", "2026-12-31")]),
+        user("joe", vec![key("E", 500, None)], &[("keynudge:exempt-until", "2026-05-01")]),
         user(
             "ann",
             vec![key("F", 120, None)],
@@ -537,7 +537,7 @@ async fn the_exit_code_tells_of_stale_keys_if_asked_to() {
     let exempt = World::with(&Options::default(), users);
     let output = exempt.scan(&[&AS_OF[..], &["--fail-on-stale"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
-    assert!(stdout(&output).contains("no: exempt until 2026-12-31"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("no: exempt until 2026-05-01"), "{}", stdout(&output));
 }
 
 #[tokio::test]
@@ -598,8 +598,10 @@ async fn every_remark_of_stderr_is_in_every_format() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["remarks"], Value::from(remarks.clone()));
     let owners = json["owners"].as_array().unwrap().iter();
-    let flagged: Vec<&Value> =
-        owners.filter(|owner| owner["exemption_invalid"] == true).map(|owner| &owner["user_name"]).collect();
+    let flagged: Vec<&Value> = owners
+        .filter(|owner| owner["refused_exemption"] == "not_a_date")
+        .map(|owner| &owner["user_name"])
+        .collect();
     assert_eq!(flagged, ["jane@corp.example", "=cmd@corp.example"]);
     assert!(remarks[3].ends_with("exempts nobody: jane@corp.example, =cmd@corp.example."), "{remarks:?}");
 

@@ -13,7 +13,7 @@ use keynudge_core::feedback::Feedback;
 use keynudge_core::ids::ClaimId;
 use keynudge_core::ledger::{Entry, SesEvent};
 use keynudge_core::messages::{Mode, Run, Version};
-use keynudge_core::ports::{DeadLetters, Ledger, Owner, Redelivery, RunRecords, WriteFailed};
+use keynudge_core::ports::{DeadLetters, Ledger, MailCounters, Owner, Redelivery, RunRecords, WriteFailed};
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
@@ -40,7 +40,7 @@ where
     D: Ledger,
     L: DeadLetters,
     R: Redelivery,
-    C: RunRecords,
+    C: RunRecords + MailCounters,
 {
     /// Hears the events of a batch. The answer tells SQS which records are not done.
     pub(crate) async fn handle(
@@ -62,6 +62,7 @@ where
             Feedback::Reminder { owner, claim_id, event } => {
                 if let Some((before, after)) = self.write(&owner, &claim_id, event).await? {
                     conclude(&owner, event, &before, &after, metrics);
+                    self.count_not_reached(event, &after, metrics).await;
                 }
             }
             Feedback::UntaggedNotReached { message_id } => {
@@ -72,6 +73,15 @@ where
             Feedback::Nothing => {}
         }
         Ok(())
+    }
+
+    /// Counts a mail that reached nobody among those of its day, which stop further mails when they are too many.
+    async fn count_not_reached(&self, event: SesEvent, after: &Entry, metrics: &Metrics) {
+        let (SesEvent::NotReached(_), Some(mail)) = (event, after.history.first()) else { return };
+        if let Err(error) = self.source.run_records.mail_not_reached(mail.sent_at.date_naive()).await {
+            metrics.count(Metric::CountsNotRecorded);
+            tracing::warn!(%error, "missing among the day's mails that reached nobody");
+        }
     }
 
     /// Writes what SES says into the owner's entry. Returns the entry before and after, unless that changes nothing: it
@@ -263,6 +273,8 @@ mod tests {
             assert_eq!((not_reached.reason, not_reached.at), (reason, now()));
             assert_eq!(counts(&metrics), [1, 0, 1]);
             assert_eq!(recorded(&listener, "OwnersNotReached"), 1);
+            let of_the_day = listener.source.run_records.mails_of(now().date_naive());
+            assert_eq!(of_the_day.not_reached_today, 1, "what stops further mails");
         }
     }
 

@@ -23,7 +23,9 @@ pub(crate) const QUOTA_USED_UP: &str = "quota used up";
 /// goes out later. An instance that Lambda replaces counts as another.
 pub(crate) struct Allowance {
     instances: NonZeroU32,
+    per_second: Option<NonZeroU32>,
     ask_again_after: Duration,
+    per_day: Cell<Option<u64>>,
     pace: RefCell<Option<Rc<Pace>>>,
     left: Cell<Left>,
 }
@@ -40,9 +42,26 @@ enum Left {
 }
 
 impl Allowance {
-    /// The share of one of `instances`. While the whole quota is used up, SES is asked every `ask_again_after`.
-    pub(crate) fn new(instances: NonZeroU32, ask_again_after: Duration) -> Self {
-        Self { instances, ask_again_after, pace: RefCell::default(), left: Cell::new(Left::NotAsked) }
+    /// The share that one of `instances` has of `per_second`, or of half of SES's rate: other systems of the account send mail,
+    /// too. While the whole quota is used up, SES is asked every `ask_again_after`.
+    pub(crate) fn new(
+        instances: NonZeroU32,
+        per_second: Option<NonZeroU32>,
+        ask_again_after: Duration,
+    ) -> Self {
+        Self {
+            instances,
+            per_second,
+            ask_again_after,
+            per_day: Cell::default(),
+            pace: RefCell::default(),
+            left: Cell::new(Left::NotAsked),
+        }
+    }
+
+    /// How many mails SES lets its account send a day; `None` without a limit, and before the first turn.
+    pub(crate) fn ses_per_day(&self) -> Option<u64> {
+        self.per_day.get()
     }
 
     /// Waits for the turn to send one mail. Fails for an operator while the account's quota is used up.
@@ -82,6 +101,16 @@ impl Allowance {
         }
     }
 
+    /// Mails a second, of all instances; `None` without a limit.
+    fn rate(&self, of_ses: Option<f64>) -> Option<f64> {
+        let set = self.per_second.map(|mails| f64::from(mails.get()));
+        match (set, of_ses) {
+            (Some(set), Some(of_ses)) => Some(set.min(of_ses)),
+            (None, Some(of_ses)) => Some(of_ses / 2.0),
+            (set, None) => set,
+        }
+    }
+
     fn must_ask(&self) -> bool {
         match self.left.get() {
             Left::NotAsked => true,
@@ -92,6 +121,7 @@ impl Allowance {
 
     fn keep(&self, quota: SendQuota) {
         let instances = self.instances.get();
+        self.per_day.set(quota.per_day);
         self.left.set(match quota.left_today {
             None => Left::Unlimited,
             Some(left) => match left / u64::from(instances) {
@@ -106,7 +136,7 @@ impl Allowance {
         if pace.is_none() {
             // SES counts by the second: nothing is made up for.
             let share = |rate| Pace::share(rate, instances, NonZeroU32::MIN);
-            *pace = quota.per_second.and_then(share).map(Rc::new);
+            *pace = self.rate(quota.per_second).and_then(share).map(Rc::new);
         }
     }
 }
@@ -119,7 +149,7 @@ mod tests {
 
     fn ses(per_second: Option<f64>, left_today: Option<u64>) -> MemoryMailer {
         let mailer = MemoryMailer::default();
-        mailer.quota.set(Ok(SendQuota { per_second, left_today }));
+        mailer.quota.set(Ok(SendQuota { per_second, per_day: left_today, left_today }));
         mailer
     }
 
@@ -130,12 +160,28 @@ mod tests {
     }
 
     fn allowance(instances: u32) -> Allowance {
-        Allowance::new(instances.try_into().unwrap(), Duration::from_hours(1))
+        Allowance::new(instances.try_into().unwrap(), None, Duration::from_hours(1))
+    }
+
+    #[test]
+    fn the_rate_is_the_one_that_is_set_as_far_as_ses_allows_it_or_half_of_sess() {
+        for (set, of_ses, expected) in [
+            (Some(3), Some(14.0), Some(3.0)),
+            (Some(20), Some(14.0), Some(14.0)),
+            (None, Some(14.0), Some(7.0)),
+            (None, Some(1.0), Some(0.5)),
+            (Some(3), None, Some(3.0)),
+            (None, None, None),
+        ] {
+            let per_second = set.map(|mails: u32| mails.try_into().unwrap());
+            let allowance = Allowance::new(NonZeroU32::MIN, per_second, Duration::from_hours(1));
+            assert_eq!(allowance.rate(of_ses), expected, "{set:?} of {of_ses:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn mails_keep_to_this_instances_share_of_the_rate_and_ses_is_asked_once() {
-        let (ses, allowance) = (ses(Some(14.0), None), allowance(2));
+        let (ses, allowance) = (ses(Some(28.0), None), allowance(2));
         let started = Instant::now();
         for _ in 0..71 {
             allowance.turn(&ses).await.unwrap();
@@ -162,9 +208,9 @@ mod tests {
             allowance.turn(&ses).await.unwrap();
         }
         assert_eq!(ses.quota_calls.get(), 1);
-        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(2) }));
+        ses.quota.set(Ok(SendQuota { per_second: None, per_day: None, left_today: Some(2) }));
         allowance.turn(&ses).await.unwrap();
-        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(0) }));
+        ses.quota.set(Ok(SendQuota { per_second: None, per_day: None, left_today: Some(0) }));
         let error = allowance.turn(&ses).await.unwrap_err();
         assert_eq!((error.class, error.code.as_str()), (FailureClass::Operator, QUOTA_USED_UP));
         assert_eq!(ses.quota_calls.get(), 3);
@@ -239,7 +285,7 @@ mod tests {
             let error = allowance.turn(&ses).await.unwrap_err();
             assert_eq!((error.class, error.code.as_str()), (FailureClass::Operator, QUOTA_USED_UP));
         }
-        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(2) }));
+        ses.quota.set(Ok(SendQuota { per_second: None, per_day: None, left_today: Some(2) }));
         advance(Duration::from_hours(1)).await;
         for allowance in &allowances {
             allowance.turn(&ses).await.unwrap();
@@ -252,7 +298,7 @@ mod tests {
         for _ in 0..5 {
             allowance.turn(&ses).await.unwrap_err();
         }
-        ses.quota.set(Ok(SendQuota { per_second: None, left_today: Some(200) }));
+        ses.quota.set(Ok(SendQuota { per_second: None, per_day: None, left_today: Some(200) }));
         advance(Duration::from_mins(59)).await;
         allowance.turn(&ses).await.unwrap_err();
         assert_eq!(ses.quota_calls.get(), 1);
@@ -270,11 +316,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn no_other_refusal_says_that_the_quota_is_used_up() {
+        let (ses, allowance) = (ses(None, Some(100)), allowance(1));
+        allowance.turn(&ses).await.unwrap();
+        for (class, code) in
+            [(FailureClass::Retry, "Throttling"), (FailureClass::Operator, "MessageRejected")]
+        {
+            let code = code.to_owned();
+            allowance.heed(&Err(CallFailed { call: "ses:SendEmail", class, code, source: None }));
+            assert_eq!(allowance.turn(&ses).await.map_err(|error| error.code), Ok(()), "{class:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_quota_that_cannot_be_read_is_asked_for_again() {
         let (ses, allowance) = (ses(None, None), allowance(1));
         ses.quota.set(Err(FailureClass::Retry));
         allowance.turn(&ses).await.unwrap_err();
-        ses.quota.set(Ok(SendQuota { per_second: None, left_today: None }));
+        ses.quota.set(Ok(SendQuota { per_second: None, per_day: None, left_today: None }));
         allowance.turn(&ses).await.unwrap();
     }
 }

@@ -3,24 +3,28 @@
 //! A record may be delivered any number of times, and a function may die anywhere in between: the ledger decides who is
 //! mailed, by the protocol of [`keynudge_core::ledger`]. What is done here is its I/O.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use chrono::NaiveDate;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::feedback::MailTaken;
 use keynudge_core::ids::ClaimId;
 use keynudge_core::ledger::{Answer, Delivery, Entry, Notice, Outcome, Step};
 use keynudge_core::mail::{Mail, Reminder};
+use keynudge_core::mail_limits::OverLimit;
 use keynudge_core::messages::{CheckUser, Mode, StaleKeys};
 use keynudge_core::ports::{
-    Book, DeadLetters, Envelope, Ledger, Mailer, Outbox, Owner, Redelivery, RunRecords, SendQuotas,
-    WriteFailed,
+    Book, DeadLetters, Envelope, Ledger, MailCounters, Mailer, Outbox, Owner, Redelivery, RunRecords,
+    SendQuotas, WriteFailed,
 };
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::outgoing::send_all;
 use keynudge_lambda::records::{self, Failure, Reason, Source, TIME_TO_ANSWER};
+use keynudge_lambda::vars::AsOfRule;
 use keynudge_mail::Templates;
 use lambda_runtime::Error;
 use uuid::Uuid;
@@ -60,7 +64,7 @@ where
     E: Outbox<MailTaken>,
     L: DeadLetters,
     R: Redelivery,
-    C: RunRecords,
+    C: RunRecords + MailCounters,
 {
     /// Mails the owners of a batch. The answer tells SQS which records are not done.
     pub(crate) async fn handle(
@@ -70,9 +74,19 @@ where
         metrics: &Metrics,
     ) -> Result<SqsBatchResponse, Error> {
         let findings = records::read(event, self.rules.as_of.limit(self.source.clock))?;
-        let task = async |finding| self.notify(&finding, deadline, metrics).await;
+        let findings = findings
+            .into_iter()
+            .map(|record| record.map_with_sender(|finding, sender| (finding, self.is_of_worker(sender))))
+            .collect();
+        let task =
+            async |(finding, is_of_worker)| self.notify(&finding, is_of_worker, deadline, metrics).await;
         let told = records::work(findings, MAILS_AT_A_TIME, deadline, self.time_for_one(), task).await;
         Ok(records::respond(told, &self.source, deadline, metrics).await)
+    }
+
+    fn is_of_worker(&self, sender: Option<&str>) -> bool {
+        let role = sender.and_then(|sender| sender.split_once(':')).map(|(role, _session)| role);
+        role == Some(&*self.rules.findings_sender_id)
     }
 
     /// For one mail, and for answering SQS. With less, none is begun: it could be cut off between SES and the ledger.
@@ -83,14 +97,15 @@ where
     async fn notify(
         &self,
         finding: &StaleKeys,
+        is_of_worker: bool,
         deadline: Deadline,
         metrics: &Metrics,
     ) -> Result<(), Failure> {
         records::check_account(finding, &self.rules.scope)?;
         // The worker keeps to the allowed domains already. This guards a setting narrowed since, and a finding that
         // did not come from the worker.
-        if !self.rules.allowed_domains.allow(&finding.recipient.to) {
-            let detail = "recipient.to is outside ALLOWED_DOMAINS";
+        if !self.rules.allowed.allow(&finding.recipient.to) {
+            let detail = "recipient.to is outside ALLOWED_DOMAINS, or among EXCLUDED_RECIPIENTS";
             return Err(Failure::GiveUp(Reason::new("recipient_not_allowed", detail)));
         }
         let mail = self.render(finding, metrics)?;
@@ -99,7 +114,9 @@ where
             records::log_outcome("not_sent_dry_run", finding);
             return Ok(());
         }
-        if let Some(check) = finding.recheck((self.source.clock)()) {
+        let now = (self.source.clock)();
+        let check = if is_of_worker { finding.recheck(now) } else { Some(finding.doubted(now)) };
+        if let Some(check) = check {
             return self.send_back(check, metrics).await;
         }
         let outcome = self.tell(finding, &mail, deadline, metrics).await;
@@ -126,7 +143,7 @@ where
         Ok(rendered.mail)
     }
 
-    /// Nobody is told about a key that was rotated last week: an old finding is checked again.
+    /// Nobody is told about a key that was rotated last week, or about one that somebody made up: the user is checked again.
     async fn send_back(&self, check: CheckUser, metrics: &Metrics) -> Result<(), Failure> {
         send_all(&self.users, std::slice::from_ref(&check)).await.into_iter().collect::<Result<(), _>>()?;
         metrics.count_for(&check, Metric::FindingsSentBack);
@@ -147,13 +164,16 @@ where
         let envelope = Envelope { to, owner: &owner, claim_id: &claim_id };
         let notice = Notice::of(finding, to);
         let (mut delivery, first) = Delivery::start(notice, claim_id.clone(), self.rules.ledger);
-        let delivered = self.deliver(&mut delivery, first, envelope, mail, deadline);
+        let day = (self.source.clock)().date_naive();
+        let outgoing = Outgoing { finding, envelope, mail, day, is_counted: Cell::new(false) };
+        let delivered = self.deliver(&mut delivery, first, &outgoing, deadline, metrics);
         // Cut off before the record would be: a mail that was sent is done, even if the ledger cannot be told.
         let outcome = deadline.within(TIME_TO_ANSWER + TIME_TO_TELL_OTHERWISE, delivered).await;
         if delivery.took_over() {
             metrics.count_for(finding, Metric::ClaimsTakenOver);
         }
         let outcome = outcome.unwrap_or_else(|| delivery.cut_off());
+        self.take_back(&outgoing, &outcome, deadline).await;
         if let Outcome::SentUnmarked = outcome {
             self.have_marked_later(MailTaken::new(owner, claim_id), deadline).await;
         }
@@ -174,48 +194,91 @@ where
         &self,
         delivery: &mut Delivery,
         first: Step,
-        envelope: Envelope<'_>,
-        mail: &Mail,
+        outgoing: &Outgoing<'_>,
         deadline: Deadline,
+        metrics: &Metrics,
     ) -> Outcome {
         let now = self.source.clock;
         let mut step = first;
         loop {
             let answer = match step {
-                Step::Read => self.read(envelope.owner).await,
+                Step::Read => self.read(outgoing, metrics).await,
                 Step::TakeTurn => {
-                    let turn = self.allowance.turn(&self.mailer);
+                    let turn = self.take_turn(outgoing);
                     match deadline.within(self.time_for_one(), turn).await {
                         Some(turn) => turn.map_or_else(Answer::Failed, |()| Answer::Turn),
                         None => return Outcome::NoTime,
                     }
                 }
-                Step::Write(entry) => self.write(envelope.owner, &entry).await,
-                Step::Send => self.send(envelope, mail, deadline).await,
+                Step::Write(entry) => self.write(outgoing.envelope.owner, &entry).await,
+                Step::Send => self.send(outgoing, deadline).await,
                 Step::Done(outcome) => return outcome,
             };
             step = delivery.next(answer, now());
         }
     }
 
+    /// Waits for this instance's turn, and counts the mail among those of all instances.
+    async fn take_turn(&self, outgoing: &Outgoing<'_>) -> Result<(), CallFailed> {
+        self.allowance.turn(&self.mailer).await?;
+        if outgoing.is_counted.get() {
+            return Ok(());
+        }
+        let Outgoing { finding, day, .. } = *outgoing;
+        let counts = self.source.run_records.begin_mail(&finding.run, &finding.account_id, day).await?;
+        outgoing.is_counted.set(true);
+        let refused = self.rules.limits.refuse(counts, self.allowance.ses_per_day());
+        refused.map_or(Ok(()), |over| Err(over_limit(over)))
+    }
+
+    /// A mail that was counted and surely not sent leaves room for another. Where that cannot be written, there is room for one
+    /// less.
+    async fn take_back(&self, outgoing: &Outgoing<'_>, outcome: &Outcome, deadline: Deadline) {
+        let may_be_sent = matches!(outcome, Outcome::Sent | Outcome::SentUnmarked | Outcome::Unknown { .. });
+        if may_be_sent || !outgoing.is_counted.get() {
+            return;
+        }
+        let Outgoing { finding, day, .. } = *outgoing;
+        let cancelled = self.source.run_records.cancel_mail(&finding.run, &finding.account_id, day);
+        if !matches!(deadline.within(TIME_TO_ANSWER, cancelled).await, Some(Ok(()))) {
+            tracing::warn!(
+                account_id = finding.account_id.as_str(),
+                "a mail that was not sent counts as one"
+            );
+        }
+    }
+
     /// Sends the mail, unless the ledger took so long that there is no time left to hear SES's answer.
-    async fn send(&self, envelope: Envelope<'_>, mail: &Mail, deadline: Deadline) -> Answer {
+    async fn send(&self, outgoing: &Outgoing<'_>, deadline: Deadline) -> Answer {
         let afterwards = TIME_TO_ANSWER + TIME_TO_TELL_OTHERWISE;
         if deadline.leaves_less_than(self.rules.ses_attempt_timeout + afterwards) {
             let code = "no time left".to_owned();
             let class = FailureClass::Retry;
             return Answer::Failed(CallFailed { call: "ses:SendEmail", class, code, source: None });
         }
-        let sent = self.mailer.send(&envelope, mail).await;
+        let sent = self.mailer.send(&outgoing.envelope, outgoing.mail).await;
         self.allowance.heed(&sent);
         sent.map_or_else(Answer::Failed, |()| Answer::Sent)
     }
 
-    async fn read(&self, owner: &Owner) -> Answer {
-        match self.ledger.read(owner).await {
-            Ok(entry) => Answer::Entry(entry),
-            Err(error) => failed(error).await,
+    async fn read(&self, outgoing: &Outgoing<'_>, metrics: &Metrics) -> Answer {
+        let owner = outgoing.envelope.owner;
+        let entry = match self.ledger.read(owner).await {
+            Ok(entry) => entry,
+            Err(error) => return failed(error).await,
+        };
+        let at_any_date = self.rules.as_of == AsOfRule::Any;
+        let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
+        if is_changed {
+            metrics.count_for(outgoing.finding, Metric::LedgerImplausible);
+            tracing::warn!(
+                reason = "ledger_implausible",
+                account_id = owner.account_id.as_str(),
+                user_id = owner.user_id.as_str(),
+                "the ledger's entry cannot be true, and counts as none"
+            );
         }
+        Answer::Entry(entry)
     }
 
     async fn write(&self, owner: &Owner, entry: &Entry) -> Answer {
@@ -225,6 +288,31 @@ where
             Err(WriteFailed::Call(error)) => failed(error).await,
         }
     }
+}
+
+/// A mail on its way.
+struct Outgoing<'a> {
+    finding: &'a StaleKeys,
+    envelope: Envelope<'a>,
+    mail: &'a Mail,
+    /// The day (UTC) that it counts for.
+    day: NaiveDate,
+    /// Whether it is among the mails of all instances.
+    is_counted: Cell<bool>,
+}
+
+/// The codes of mails that do not go out because of a limit.
+const OVER_ACCOUNT_CAP: &str = "the account has had its mails of this run";
+const DAY_USED_UP: &str = "the day's mails are sent";
+const TOO_MANY_NOT_REACHED: &str = "too many of the day's mails reached nobody";
+
+fn over_limit(over: OverLimit) -> CallFailed {
+    let (class, code) = match over {
+        OverLimit::Account => (FailureClass::Never, OVER_ACCOUNT_CAP),
+        OverLimit::Day => (FailureClass::Operator, DAY_USED_UP),
+        OverLimit::NotReached => (FailureClass::Operator, TOO_MANY_NOT_REACHED),
+    };
+    CallFailed { call: "ses:SendEmail", class, code: code.to_owned(), source: None }
 }
 
 /// A call to the ledger failed: the next one, if there is one, does not follow at once.
@@ -261,9 +349,18 @@ fn conclude(outcome: Outcome, finding: &StaleKeys, metrics: &Metrics) -> Result<
             metrics.count_for(finding, Metric::MailsOutcomeUnknown);
             Err(Failure::GiveBack(Reason::new("outcome_unknown", error.to_string()), WaitFor::Outcome(until)))
         }
+        // Done: the next run finds its owner again.
+        Outcome::Failed(error) if error.code == OVER_ACCOUNT_CAP => {
+            metrics.count_for(finding, Metric::MailsOverAccountCap);
+            records::log_outcome("over_account_cap", finding);
+            Ok(())
+        }
         Outcome::Failed(error) => {
-            let metric =
-                if error.code == QUOTA_USED_UP { Metric::MailsHeldBack } else { Metric::MailsFailed };
+            let metric = match &*error.code {
+                QUOTA_USED_UP | DAY_USED_UP => Metric::MailsHeldBack,
+                TOO_MANY_NOT_REACHED => Metric::MailsStopped,
+                _ => Metric::MailsFailed,
+            };
             metrics.count_for(finding, metric);
             Err(error.into())
         }
@@ -278,17 +375,17 @@ mod tests {
     use super::*;
     use chrono::{DateTime, TimeDelta, Utc};
     use keynudge_core::accounts::Scope;
-    use keynudge_core::contact::{AllowedDomains, ContactSource, Recipient};
+    use keynudge_core::contact::{AllowedRecipients, ContactSource, Recipient};
     use keynudge_core::keys::StaleKey;
     use keynudge_core::ledger::{Claim, LedgerRules, NotReachedReason, SesEvent};
     use keynudge_core::mail::ReminderSettings;
+    use keynudge_core::mail_limits::MailLimits;
     use keynudge_core::messages::Run;
     use keynudge_core::ports::SendQuota;
-    use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryDeadLetters, MemoryLedger, MemoryMailer, MemoryQueue,
-        MemoryRedelivery, MemoryRunRecords, event, event_sent_at, given_back, no_time, now, plenty_of_time,
-        run, source, user,
+        MemoryRedelivery, MemoryRunRecords, SENDER_ID, event, event_sent_at, given_back, no_time, now,
+        plenty_of_time, run, source, user,
     };
     use tempfile::TempDir;
 
@@ -308,7 +405,7 @@ mod tests {
         let remind_every_days = 7.try_into().unwrap();
         Notifier {
             mailer: MemoryMailer::default(),
-            allowance: Allowance::new(1.try_into().unwrap(), Duration::from_hours(1)),
+            allowance: Allowance::new(1.try_into().unwrap(), None, Duration::from_hours(1)),
             ledger: MemoryLedger::default(),
             users: MemoryQueue::default(),
             ses_events: MemoryQueue::default(),
@@ -316,10 +413,11 @@ mod tests {
             templates: Templates::built_in(),
             rules: Rules {
                 scope: Scope::new(ACCOUNT.parse().unwrap(), None, [].into(), [].into()).unwrap(),
-                allowed_domains: AllowedDomains::new(["example.com".parse().unwrap()]),
+                allowed: AllowedRecipients::new(["example.com".parse().unwrap()]),
                 reminder: ReminderSettings {
                     alert_after_days: 90.try_into().unwrap(),
                     remind_every_days,
+                    max_exemption_days: 90.try_into().unwrap(),
                     support_contact: None,
                     organization_name: None,
                     policy_link: None,
@@ -330,6 +428,8 @@ mod tests {
                     lease: TimeDelta::seconds(60),
                     unknown_lease: TimeDelta::minutes(15),
                 },
+                limits: MailLimits { per_account: 500.try_into().unwrap(), per_day: None },
+                findings_sender_id: SENDER_ID.to_owned(),
                 ses_attempt_timeout: Duration::from_secs(10),
                 as_of: AsOfRule::NotAhead,
             },
@@ -354,6 +454,7 @@ mod tests {
                 description: None,
             }],
             stage: 1,
+            refused_exemption: None,
             checked_at: now(),
             found_at: None,
         }
@@ -571,6 +672,7 @@ mod tests {
         finding.checked_at -= TimeDelta::hours(7);
         let (given_back, mailed) = outcome(&notifier, &[body(&finding)]).await;
         assert_eq!((given_back, mailed, notifier.ledger.is_empty()), (vec![], NOBODY.into(), true));
+        finding.user.password_last_used = None;
         assert_eq!(notifier.users.take(), [finding.recheck(now()).unwrap()]);
     }
 
@@ -696,7 +798,11 @@ mod tests {
     #[tokio::test]
     async fn mails_beyond_the_quota_wait_for_it_without_asking_ses_for_each() {
         let notifier = notifier();
-        notifier.mailer.quota.set(Ok(SendQuota { per_second: None, left_today: Some(0) }));
+        notifier.mailer.quota.set(Ok(SendQuota {
+            per_second: None,
+            per_day: Some(200),
+            left_today: Some(0),
+        }));
         let metrics = Metrics::default();
         let response = handle(&notifier, &["jane", "joe"].map(finding), &metrics).await;
         assert_eq!((given_back(&response).len(), mailed(&notifier)), (2, NOBODY.into()));
@@ -807,7 +913,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_mail_whose_turn_comes_too_late_is_not_begun() {
         let notifier = notifier();
-        notifier.mailer.quota.set(Ok(SendQuota { per_second: Some(0.2), left_today: None }));
+        notifier.mailer.quota.set(Ok(SendQuota { per_second: Some(0.4), per_day: None, left_today: None }));
         let deadline = Deadline::after(Duration::from_secs(30));
         let event = event(&["jane", "joe", "jim", "jo", "al"].map(finding));
         let response = notifier.handle(event, deadline, &Metrics::default()).await.unwrap();
@@ -824,5 +930,101 @@ mod tests {
             notifier.handle(event, deadline, &Metrics::default()).await.unwrap();
             assert_eq!(mailed(&notifier).len(), mails, "{seconds} s left");
         }
+    }
+
+    fn event_from(sender: &str, body: String) -> SqsEvent {
+        let mut event = event(&[body]);
+        event.records[0].attributes.insert("SenderId".to_owned(), sender.to_owned());
+        event
+    }
+
+    /// Somebody who may send to the queue makes up a finding: real commands against a live key, by a mail signed as the
+    /// organization's.
+    #[tokio::test]
+    async fn a_finding_that_the_worker_did_not_send_is_checked_again_and_mailed_to_nobody() {
+        let senders = ["AROASOMEBODYELSEROLE:mallory", "AIDAEXAMPLEOFAUSER", "", SENDER_ID];
+        for sender in senders {
+            let notifier = notifier();
+            let mut forged = stale_keys("jane", run());
+            forged.account_name = Some("URGENT".parse().unwrap());
+            let metrics = Metrics::default();
+            let event = event_from(sender, body(&forged));
+            let response = notifier.handle(event, plenty_of_time(), &metrics).await.unwrap();
+            assert_eq!(given_back(&response), Vec::<&str>::new(), "{sender}");
+            assert_eq!((mailed(&notifier), notifier.ledger.is_empty()), (NOBODY.into(), true), "{sender}");
+            let [check] = notifier.users.take().try_into().unwrap();
+            assert_eq!((check.user.name.as_str(), check.account_name), ("jane", None), "{sender}");
+            assert_eq!(metrics.get(Metric::FindingsSentBack), 1);
+        }
+        let notifier = notifier();
+        let event = event_from(&format!("{SENDER_ID}:keys-worker"), finding("jane"));
+        notifier.handle(event, plenty_of_time(), &Metrics::default()).await.unwrap();
+        assert_eq!(mailed(&notifier), ["jane@example.com"]);
+    }
+
+    /// One account's tags can point all of its owners to one mailbox.
+    #[tokio::test]
+    async fn an_account_gets_no_more_mails_in_a_run_than_it_may() {
+        let mut notifier = notifier();
+        notifier.rules.limits.per_account = 3.try_into().unwrap();
+        let metrics = Metrics::default();
+        let findings = ["ann", "bob", "cem", "dan", "eve"].map(finding);
+        assert_eq!(given_back(&handle(&notifier, &findings, &metrics).await), Vec::<&str>::new());
+        assert_eq!(mailed(&notifier).len(), 3);
+        assert_eq!((metrics.get(Metric::MailsOverAccountCap), metrics.get(Metric::MailsFailed)), (2, 0));
+        assert_eq!(notifier.source.run_records.mails_of(now().date_naive()).today, 3);
+        // The next run finds them again.
+        let next = |name| stale_keys(name, Run::at(now() + TimeDelta::minutes(1), Mode::Live));
+        let findings = ["dan", "eve"].map(|name| body(&next(name)));
+        assert_eq!(outcome(&notifier, &findings).await.1, ["dan@example.com", "eve@example.com"]);
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_was_not_sent_leaves_its_room_to_another() {
+        let mut notifier = notifier();
+        notifier.rules.limits.per_account = 3.try_into().unwrap();
+        notifier.mailer = MemoryMailer::failing(|_| Some(FailureClass::Retry));
+        for _ in 0..5 {
+            handle(&notifier, &["ann", "bob", "cem"].map(finding), &Metrics::default()).await;
+        }
+        assert_eq!(notifier.source.run_records.mails_of(now().date_naive()).today, 0);
+        notifier.mailer = MemoryMailer::default();
+        assert_eq!(outcome(&notifier, &["ann", "bob", "cem"].map(finding)).await.1.len(), 3);
+    }
+
+    /// A default domain that is wrong, or five thousand tags with mailboxes that are not there.
+    #[tokio::test]
+    async fn mails_stop_while_too_many_of_the_day_s_reached_nobody() {
+        let notifier = notifier();
+        notifier.source.run_records.set_mails_of(now().date_naive(), 20, 2);
+        let metrics = Metrics::default();
+        let response = handle(&notifier, &[finding("jane")], &metrics).await;
+        assert_eq!((given_back(&response), mailed(&notifier)), (vec!["record-0"], NOBODY.into()));
+        assert_eq!(metrics.get(Metric::MailsStopped), 1);
+        notifier.source.run_records.set_mails_of(now().date_naive(), 20, 1);
+        assert_eq!(outcome(&notifier, &[finding("jane")]).await.1, ["jane@example.com"]);
+    }
+
+    #[tokio::test]
+    async fn a_day_s_mails_are_at_most_half_of_what_ses_lets_its_account_send() {
+        let notifier = notifier();
+        notifier.mailer.quota.set(Ok(SendQuota { per_second: None, per_day: Some(4), left_today: Some(4) }));
+        let metrics = Metrics::default();
+        let response = handle(&notifier, &["ann", "bob", "cem"].map(finding), &metrics).await;
+        assert_eq!((given_back(&response), mailed(&notifier).len()), (vec!["record-2"], 2));
+        assert_eq!((metrics.get(Metric::MailsHeldBack), metrics.get(Metric::MailsFailed)), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn an_entry_of_the_ledger_that_cannot_be_true_keeps_nobody_from_being_told() {
+        let notifier = notifier();
+        handle(&notifier, &[finding("jane")], &Metrics::default()).await;
+        mailed(&notifier);
+        let mut entry = notifier.ledger.entry(&owner("jane", Book::Live));
+        entry.history[0].notice.as_of_date = "9999-01-01".parse().unwrap();
+        notifier.ledger.put(owner("jane", Book::Live), entry);
+        let metrics = Metrics::default();
+        handle(&notifier, &[finding("jane")], &metrics).await;
+        assert_eq!((mailed(&notifier).len(), metrics.get(Metric::LedgerImplausible)), (1, 1));
     }
 }

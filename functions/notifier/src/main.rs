@@ -36,7 +36,7 @@ async fn serve() -> Result<(), Error> {
     let attempt_timeout = config.rules.ses_attempt_timeout;
     let notifier = Notifier {
         mailer: SesMailer::new(&sdk, config.sending, attempt_timeout),
-        allowance: Allowance::new(config.instances, config.retry.operator_delay),
+        allowance: Allowance::new(config.instances, config.mails_per_second, config.retry.operator_delay),
         ledger: ledger.clone(),
         users: sqs.outbox(config.users_queue_url),
         ses_events: sqs.outbox(config.feedback_queue_url),

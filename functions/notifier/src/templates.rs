@@ -22,7 +22,9 @@ pub(crate) fn load(directory: Option<&Path>) -> Templates {
             "the organization's templates cannot be used, and mails are in the built-in words"
         );
     }
-    let unknown = unknown_files(directory);
+    // A name may hold what turns a line of a terminal around.
+    let unknown: Vec<_> =
+        unknown_files(directory).iter().map(|name| name.escape_debug().to_string()).collect();
     if !unknown.is_empty() {
         tracing::warn!(files = unknown.join(", "), "files beside the templates that are none");
     }

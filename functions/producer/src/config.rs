@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keynudge_core::accounts::{MemberRole, Scope};
+use keynudge_core::accounts::{MemberRole, RoleSession, Scope};
 use keynudge_core::audience::UserFilter;
 use keynudge_core::listing::ListingRules;
 use keynudge_core::retry::RetryPolicy;
@@ -34,11 +34,30 @@ pub(crate) struct Rules {
 }
 
 /// What the accounts see in their own logs.
-const SESSION_NAME: &str = "keynudge-producer-lists-users";
+const SESSION: RoleSession = RoleSession {
+    name: "keynudge-producer-lists-users",
+    actions: &["iam:ListUsers", "iam:ListAccountAliases"],
+};
+
+/// The same where credential reports are read.
+const SESSION_WITH_REPORT: RoleSession = RoleSession {
+    actions: &[
+        "iam:ListUsers",
+        "iam:ListAccountAliases",
+        "iam:GenerateCredentialReport",
+        "iam:GetCredentialReport",
+    ],
+    ..SESSION
+};
 
 impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
         let scope = vars.scope()?;
+        let user_filter = vars.user_filter()?;
+        let session = match user_filter {
+            UserFilter::None => SESSION,
+            UserFilter::CredentialReport => SESSION_WITH_REPORT,
+        };
         Ok(Self {
             deployment: vars.required("DEPLOYMENT")?,
             accounts_queue_url: vars.required("ACCOUNTS_QUEUE_URL")?,
@@ -46,11 +65,11 @@ impl Config {
             users_queue_url: vars.required("USERS_QUEUE_URL")?,
             ledger_table: vars.required("LEDGER_TABLE")?,
             retry: vars.retry_policy()?,
-            member_role: vars.member_role(&scope, SESSION_NAME)?,
+            member_role: vars.member_role(&scope, session)?,
             rules: Rules {
                 scope,
                 listing: vars.listing_rules()?,
-                user_filter: vars.user_filter()?,
+                user_filter,
                 denied_role_delay: vars.seconds("DENIED_ROLE_DELAY_SECONDS")?,
                 as_of: vars.as_of_rule()?,
             },
@@ -125,7 +144,7 @@ mod tests {
         let config = config_with("", "").unwrap();
         let role = config.member_role.unwrap();
         assert_eq!((role.partition.as_str(), role.name.as_str()), ("aws-cn", "member"));
-        assert_eq!((role.external_id.as_deref(), role.session_name), (Some("fence"), SESSION_NAME));
+        assert_eq!((role.external_id.as_deref(), role.session), (Some("fence"), SESSION_WITH_REPORT));
         assert!(config.rules.scope.excludes(&"210987654321".parse().unwrap()));
         assert_eq!(config.rules.scope.units().len(), 1);
     }

@@ -3,9 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use keynudge_core::accounts::{MemberRole, Scope};
-use keynudge_core::audience::Audience;
-use keynudge_core::contact::ContactRules;
+use keynudge_core::accounts::{MemberRole, RoleSession, Scope};
+use keynudge_core::check::OwnerRules;
 use keynudge_core::keys::StalenessPolicy;
 use keynudge_core::ports::Book;
 use keynudge_core::retry::RetryPolicy;
@@ -32,8 +31,7 @@ pub(crate) struct Config {
 pub(crate) struct Rules {
     pub(crate) scope: Scope,
     pub(crate) staleness: StalenessPolicy,
-    pub(crate) audience: Audience,
-    pub(crate) contact: ContactRules,
+    pub(crate) owner: OwnerRules,
     pub(crate) told: ToldRules,
     /// How long after an account denied its role the function asks it once more.
     pub(crate) denied_role_delay: Duration,
@@ -52,7 +50,10 @@ pub(crate) struct ToldRules {
 pub(crate) const CALLS_OF_A_USER_MAX: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// What the accounts see in their own logs.
-const SESSION_NAME: &str = "keynudge-worker-checks-access-keys";
+const SESSION: RoleSession = RoleSession {
+    name: "keynudge-worker-checks-access-keys",
+    actions: &["iam:ListAccessKeys", "iam:ListUserTags", "iam:GetAccessKeyLastUsed"],
+};
 
 impl Config {
     pub(crate) fn from_vars(vars: &Vars<'_>) -> Result<Self, InvalidVar> {
@@ -65,12 +66,11 @@ impl Config {
             ledger_table: vars.required("LEDGER_TABLE")?,
             retry: vars.retry_policy()?,
             iam_rate: iam_rate(vars, &scope)?,
-            member_role: vars.member_role(&scope, SESSION_NAME)?,
+            member_role: vars.member_role(&scope, SESSION)?,
             rules: Rules {
                 scope,
                 staleness: vars.staleness()?,
-                audience: vars.audience()?,
-                contact: vars.contact_rules(vars.allowed_domains()?)?,
+                owner: vars.owner_rules(vars.allowed_recipients()?)?,
                 told: told(vars)?,
                 denied_role_delay: vars.seconds("DENIED_ROLE_DELAY_SECONDS")?,
                 as_of: vars.as_of_rule()?,
@@ -102,9 +102,10 @@ fn told(vars: &Vars<'_>) -> Result<ToldRules, InvalidVar> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keynudge_core::audience::Audience;
     use keynudge_testing::settings;
 
-    const ALL: [(&str, &str); 30] = [
+    const ALL: [(&str, &str); 32] = [
         ("DEPLOYMENT", "keys"),
         ("USERS_DEAD_LETTER_QUEUE_URL", "https://sqs/users-dead"),
         ("FINDINGS_QUEUE_URL", "https://sqs/findings"),
@@ -121,9 +122,11 @@ mod tests {
         ("DENIED_ROLE_DELAY_SECONDS", "600"),
         ("IAM_CALLS_PER_SECOND", "10"),
         ("WORKER_CONCURRENCY", "2"),
+        ("MAX_EXEMPTION_DAYS", "60"),
         ("SENDER", "keys@example.com"),
         ("STAGES_AFTER_DAYS", "90,120"),
         ("ALLOWED_DOMAINS", "example.com,example.org"),
+        ("EXCLUDED_RECIPIENTS", "desk@example.org"),
         ("DEFAULT_DOMAIN", "example.org"),
         ("FALLBACK_CONTACT", "security@example.org"),
         ("ALLOW_AS_OF", "true"),
@@ -155,13 +158,15 @@ mod tests {
         assert_eq!(config.users_dead_letter_queue_url, "https://sqs/users-dead");
         assert_eq!(config.findings_queue_url, "https://sqs/findings");
         let rules = config.rules;
-        assert_eq!((rules.scope.own().as_str(), rules.audience), ("123456789012", Audience::Tagged));
+        assert_eq!((rules.scope.own().as_str(), rules.owner.audience), ("123456789012", Audience::Tagged));
         let days = |days: u32| days.try_into().unwrap();
         assert_eq!(rules.staleness, StalenessPolicy::new(days(90), vec![days(90), days(120)]).unwrap());
-        assert_eq!(rules.contact.tag, "owner");
-        assert_eq!(rules.contact.default_domain.unwrap().as_str(), "example.org");
-        assert_eq!(rules.contact.fallback.unwrap().as_str(), "security@example.org");
-        assert!(rules.contact.allowed.allow(&"jane@example.com".parse().unwrap()));
+        assert_eq!(rules.owner.max_exemption_days, days(60));
+        assert_eq!(rules.owner.contact.tag, "owner");
+        assert_eq!(rules.owner.contact.default_domain.unwrap().as_str(), "example.org");
+        assert_eq!(rules.owner.contact.fallback.unwrap().as_str(), "security@example.org");
+        let allows = |address: &str| rules.owner.contact.allowed.allow(&address.parse().unwrap());
+        assert!(allows("jane@example.com") && !allows("Desk@example.org"));
         assert_eq!((rules.told.remind_every_days, rules.told.book), (days(5), Book::Pilot));
         assert_eq!((rules.as_of, rules.denied_role_delay), (AsOfRule::Any, Duration::from_mins(10)));
     }
@@ -171,14 +176,14 @@ mod tests {
         let config = config_with("", "").unwrap();
         let role = config.member_role.unwrap();
         assert_eq!((role.partition.as_str(), role.name.as_str()), ("aws-cn", "member"));
-        assert_eq!((role.external_id.as_deref(), role.session_name), (Some("fence"), SESSION_NAME));
+        assert_eq!((role.external_id.as_deref(), role.session), (Some("fence"), SESSION));
         assert!(config.rules.scope.excludes(&"210987654321".parse().unwrap()));
         assert_eq!(config.rules.scope.units().len(), 1);
     }
 
     #[test]
     fn what_is_required_is_asked_for_by_name() {
-        for (name, _) in &ALL[..16] {
+        for (name, _) in &ALL[..17] {
             assert_eq!(error_with(name, ""), format!("{name}: is not set"));
         }
     }
@@ -201,9 +206,9 @@ mod tests {
     #[test]
     fn contacts_that_no_mail_may_go_to_are_refused() {
         let domain = error_with("DEFAULT_DOMAIN", "example.net");
-        assert_eq!(domain, "DEFAULT_DOMAIN: is outside ALLOWED_DOMAINS");
+        assert_eq!(domain, "DEFAULT_DOMAIN: is outside ALLOWED_DOMAINS, or among EXCLUDED_RECIPIENTS");
         let fallback = error_with("FALLBACK_CONTACT", "security@example.net");
-        assert_eq!(fallback, "FALLBACK_CONTACT: is outside ALLOWED_DOMAINS");
+        assert_eq!(fallback, "FALLBACK_CONTACT: is outside ALLOWED_DOMAINS, or among EXCLUDED_RECIPIENTS");
     }
 
     #[test]

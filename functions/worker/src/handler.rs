@@ -22,6 +22,7 @@ use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::records::{self, Failure, Reason, Record, Source};
+use keynudge_lambda::vars::AsOfRule;
 use lambda_runtime::Error;
 use tokio::time::{Instant, timeout};
 
@@ -194,7 +195,7 @@ where
         counts: &Metrics,
     ) -> Result<Outcome, CallFailed> {
         let user = &check.user.name;
-        let Rules { staleness, audience, contact, .. } = &self.rules;
+        let staleness = &self.rules.staleness;
         let as_of = check.run.as_of;
         let Some(UserKeys { stale, .. }) = check::keys_of(store, user, staleness, as_of).await? else {
             return Ok(Outcome::Gone);
@@ -205,13 +206,19 @@ where
         if self.was_told(check, &stale, counts).await {
             return Ok(Outcome::NotDue);
         }
-        let Some(owner) = check::owner_of(store, user, *audience, contact, as_of).await? else {
+        let Some(owner) = check::owner_of(store, user, &self.rules.owner, as_of).await? else {
             return Ok(Outcome::Gone);
         };
         let user_id = check.user.id.as_str();
-        if owner.exemption_is_invalid {
+        if let Some(refused) = owner.refused_exemption {
             counts.count(Metric::ExemptionsInvalid);
-            tracing::warn!(user_id, "the exemption tag holds no date");
+            tracing::warn!(
+                reason = "exemption_invalid",
+                account_id = check.account_id.as_str(),
+                user_id,
+                ?refused,
+                "the exemption tag exempts nobody"
+            );
         }
         if owner.passed_over() > 0 {
             counts.add(Metric::ContactsPassedOver, owner.passed_over() as usize);
@@ -239,7 +246,14 @@ where
             Owner { account_id: check.account_id.clone(), user_id: check.user.id.clone(), book: rules.book };
         let notice = Notice::about(&check.run, self.rules.staleness.stage(stale), stale);
         match timeout(LEDGER_PATIENCE, self.ledger.read(&owner)).await {
-            Ok(Ok(entry)) => !entry.is_due(&notice, rules.remind_every_days),
+            Ok(Ok(entry)) => {
+                let at_any_date = self.rules.as_of == AsOfRule::Any;
+                let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
+                if is_changed {
+                    counts.count(Metric::LedgerImplausible);
+                }
+                !entry.is_due(&notice, rules.remind_every_days)
+            }
             failed => {
                 let error = failed.ok().and_then(Result::err).map(tracing::field::display);
                 tracing::warn!(
@@ -274,6 +288,7 @@ where
             recipient,
             stage: self.rules.staleness.stage(&keys),
             keys,
+            refused_exemption: owner.refused_exemption,
             checked_at: (self.source.clock)(),
             found_at: check.found_at,
         }
@@ -327,14 +342,15 @@ pub(crate) mod tests {
     use aws_lambda_events::sqs::SqsEvent;
     use keynudge_core::accounts::Scope;
     use keynudge_core::audience::Audience;
-    use keynudge_core::contact::{AllowedDomains, ContactRules, ContactSource};
+    use keynudge_core::check::OwnerRules;
+    use keynudge_core::contact::{AllowedRecipients, ContactRules, ContactSource};
+    use keynudge_core::exemption::RefusedExemption;
     use keynudge_core::failure::FailureClass;
     use keynudge_core::ids::ClaimId;
     use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed, StalenessPolicy};
     use keynudge_core::ledger::{Entry, MailboxHash, NotReachedReason, Sent, SesEvent};
-    use keynudge_core::messages::Message as _;
+    use keynudge_core::messages::{Message as _, User};
     use keynudge_core::ports::Book;
-    use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryLedger, MemoryQueue,
         MemoryRedelivery, MemoryRunRecords, event, given_back, key, no_time, now, plenty_of_time,
@@ -343,6 +359,7 @@ pub(crate) mod tests {
 
     use crate::config::ToldRules;
     use crate::turns::Rate;
+    use futures::FutureExt;
 
     type TestWorker = Worker<
         MemoryAccounts,
@@ -372,14 +389,17 @@ pub(crate) mod tests {
         Rules {
             scope,
             staleness: StalenessPolicy::new(90.try_into().unwrap(), vec![]).unwrap(),
-            audience: Audience::All,
-            denied_role_delay: DENIED_ROLE_DELAY,
-            contact: ContactRules {
-                tag: "keynudge:contact".to_owned(),
-                default_domain: Some("example.com".parse().unwrap()),
-                fallback: None,
-                allowed: AllowedDomains::new(["example.com".parse().unwrap()]),
+            owner: OwnerRules {
+                audience: Audience::All,
+                contact: ContactRules {
+                    tag: "keynudge:contact".to_owned(),
+                    default_domain: Some("example.com".parse().unwrap()),
+                    fallback: None,
+                    allowed: AllowedRecipients::new(["example.com".parse().unwrap()]),
+                },
+                max_exemption_days: 90.try_into().unwrap(),
             },
+            denied_role_delay: DENIED_ROLE_DELAY,
             told: ToldRules { remind_every_days: 7.try_into().unwrap(), book: Book::Live },
             as_of: AsOfRule::NotAhead,
         }
@@ -444,9 +464,12 @@ pub(crate) mod tests {
         worker.iam.own().last_used.insert(old.id.clone(), LastUsed::Never);
         let metrics = Metrics::default();
         assert_eq!(given_back(&handle(&worker, &["jane"], &metrics).await), Vec::<&str>::new());
+        assert_eq!(metrics.counts().get(Metric::ContactsPassedOver.name()), None, "none was");
 
         let [finding] = worker.findings.take().try_into().unwrap();
-        assert_eq!((finding.run, finding.account_id.as_str(), finding.user), (run(), ACCOUNT, user("jane")));
+        // When people sign in is in no message.
+        let jane = User { password_last_used: None, ..user("jane") };
+        assert_eq!((finding.run, finding.account_id.as_str(), finding.user), (run(), ACCOUNT, jane));
         assert_eq!((finding.stage, finding.checked_at), (1, now()));
         let recipient =
             Recipient { to: "jane@example.com".parse().unwrap(), found_by: ContactSource::DefaultDomain };
@@ -580,10 +603,26 @@ pub(crate) mod tests {
         }
     }
 
+    /// AWS's own policy for users who manage their access keys lets them tag themselves.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_exempts_themselves_for_ever_and_their_mail_says_so() {
+        let mut worker = worker(&[("jane", vec![stale_key("A")]), ("joe", vec![stale_key("B")])]);
+        for (user, until) in [("jane", "9999-12-31"), ("joe", "2026-05-30")] {
+            let tags = [("keynudge:exempt-until", until)].into_iter().collect();
+            worker.iam.own().tags.insert(user.to_owned(), tags);
+        }
+        let metrics = Metrics::default();
+        handle(&worker, &["jane", "joe"], &metrics).await;
+        let [finding] = worker.findings.take().try_into().unwrap();
+        assert_eq!(finding.user.name.as_str(), "jane");
+        assert_eq!(finding.refused_exemption, Some(RefusedExemption::TooFarAhead));
+        assert_eq!((metrics.get(Metric::ExemptionsInvalid), metrics.get(Metric::Exempt)), (1, 1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn with_the_tagged_audience_only_tagged_users_are_told() {
         let mut worker = worker(&[("tagged", vec![stale_key("A")]), ("plain", vec![stale_key("B")])]);
-        worker.rules.audience = Audience::Tagged;
+        worker.rules.owner.audience = Audience::Tagged;
         let tags = [("keynudge:contact", "team@example.com")].into_iter().collect();
         worker.iam.own().tags.insert("tagged".to_owned(), tags);
         let metrics = Metrics::default();
@@ -675,6 +714,30 @@ pub(crate) mod tests {
         assert_eq!(*slow.calls.borrow(), ["keys joe"], "it is left alone");
         assert!(worker.source.redelivery.of_record(0).unwrap() >= Duration::from_secs(1));
         assert!(started.elapsed() < Duration::from_secs(1), "nobody waited");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_of_one_account_do_not_wait_for_the_turn_of_another_and_get_a_place_in_its_line() {
+        let rate = Rate {
+            calls_per_second: NonZeroU32::MIN,
+            instances: NonZeroU32::MIN,
+            at_once_after_a_rest: NonZeroU32::MIN,
+        };
+        let mut worker = worker_of_organization(&[("jane", vec![])], MemoryIam::default());
+        worker.turns = Turns::new(rate, Duration::from_mins(10));
+        let others = worker.turns.of(&OTHER.parse().unwrap());
+        for _ in 0..3 {
+            // Three users are before joe, a second each.
+            others.user(PATIENCE).now_or_never();
+        }
+        let bodies = [check_in(OTHER, "joe"), check("jane")];
+        let started = Instant::now();
+        let metrics = Metrics::default();
+        let response = worker.handle(event(&bodies), plenty_of_time(), &metrics).await.unwrap();
+        assert_eq!((given_back(&response), metrics.get(Metric::UsersChecked)), (vec!["record-0"], 1));
+        assert!(started.elapsed() < Duration::from_secs(1), "jane did not wait");
+        let away = worker.source.redelivery.of_record(0).unwrap();
+        assert!(away >= Duration::from_secs(3), "joe comes back behind the three: {away:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -263,6 +263,19 @@ mod tests {
         Err(failure(FailureClass::Retry))
     }
 
+    #[test]
+    fn an_instance_makes_up_for_a_quarter_of_a_second_and_all_of_them_for_twenty_calls() {
+        let number = |number: u32| number.try_into().unwrap();
+        for (calls_per_second, instances, expected) in [(100, 1, 21), (10, 5, 2), (1_000, 10, 3)] {
+            let rate = Rate {
+                calls_per_second: number(calls_per_second),
+                instances: number(instances),
+                at_once_after_a_rest: NonZeroU32::MIN,
+            };
+            assert_eq!(rate.burst().get(), expected, "{calls_per_second} a second, {instances} instances");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn users_wait_here_for_their_accounts_pace_and_on_the_queue_for_more() {
         let turns = turns(10, 5).of(&ACCOUNTS[0].parse().unwrap());

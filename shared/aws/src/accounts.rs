@@ -14,10 +14,11 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_sdk_iam::config::retry::RetryPartition;
 use aws_sdk_iam::config::{Builder, ProvideCredentials};
-use keynudge_core::accounts::MemberRole;
+use keynudge_core::accounts::{MemberRole, RoleSession};
 use keynudge_core::ids::AccountId;
 use keynudge_core::ports::IamByAccount;
 use lru::LruCache;
+use serde_json::json;
 
 use crate::iam::Iam;
 use crate::sdk;
@@ -84,7 +85,8 @@ impl IamAccounts {
         // At the endpoint of STS in this region, as the SDK does by default.
         let mut provider = AssumeRoleProvider::builder(role.arn(account_id))
             .configure(&self.sts)
-            .session_name(role.session_name);
+            .session_name(role.session.name)
+            .policy(session_policy(role.session));
         if let Some(external_id) = &role.external_id {
             provider = provider.external_id(external_id);
         }
@@ -116,6 +118,12 @@ impl IamByAccount for IamAccounts {
         // Whoever came first meanwhile has the client that everybody gets.
         cached().get_or_insert(account_id.clone(), || Iam::with(config)).clone()
     }
+}
+
+/// What the session may do, of what its role may: "it only reads" holds whatever an account attaches to the role.
+fn session_policy(session: RoleSession) -> String {
+    let statement = json!({ "Effect": "Allow", "Action": session.actions, "Resource": "*" });
+    json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
 }
 
 /// Stands for the role where there is none.
@@ -190,7 +198,7 @@ mod tests {
             partition: partition.parse().unwrap(),
             name: "keynudge-member".parse().unwrap(),
             external_id: Some("e-42".to_owned()),
-            session_name: "keynudge-tests",
+            session: RoleSession { name: "keynudge-tests", actions: &["iam:ListUsers", "iam:ListUserTags"] },
         }
     }
 
@@ -251,6 +259,17 @@ mod tests {
         ] {
             assert!(assume_role.split('&').any(|given| given == parameter), "{parameter}: {assume_role}");
         }
+        let policy = assume_role.split('&').find_map(|given| given.strip_prefix("Policy=")).unwrap();
+        let policy = percent_encoding::percent_decode_str(policy).decode_utf8().unwrap();
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&policy).unwrap(),
+            serde_json::json!({
+                "Version": "2012-10-17",
+                "Statement": [
+                    {"Effect": "Allow", "Action": ["iam:ListUsers", "iam:ListUserTags"], "Resource": "*"}
+                ],
+            })
+        );
     }
 
     #[tokio::test]

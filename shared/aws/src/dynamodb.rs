@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | an owner's entry | `owner#ACCOUNT#USER_ID`, a pilot's behind `pilot#` | `ledger` |
 //! | what a run came to in an account | `run#RUN_ID` | the account |
+//! | how many mails went out on a day (UTC), and how many of them reached nobody | `run##mails` | the day |
 //! | that a run was started, and for how many accounts | `runs` | the run |
 
 use std::cmp::Reverse;
@@ -16,14 +17,15 @@ use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use keynudge_core::counting::Metric;
 use keynudge_core::failure::{CallFailed, FailureClass};
 use keynudge_core::ids::{AccountId, RunId};
 use keynudge_core::ledger::Entry;
+use keynudge_core::mail_limits::MailCounts;
 use keynudge_core::messages::{Mode, Run, Version};
 use keynudge_core::ports::{
-    Book, Counts, Ledger, LedgerReader, Owner, RoleUse, RunLog, RunRecords, WriteFailed,
+    Book, Counts, Ledger, LedgerReader, MailCounters, Owner, RoleUse, RunLog, RunRecords, WriteFailed,
 };
 use keynudge_core::reckoning::{AccountRecord, RunList, StartedRun};
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,13 @@ const MAX_PAGES: usize = 100;
 const RECORDS_KEPT_FOR: TimeDelta = TimeDelta::days(400);
 
 type Item = HashMap<String, AttributeValue>;
+
+/// What is set or added, by attribute.
+type Numbers = BTreeMap<String, i64>;
+
+/// Attributes that are no metrics: [`MailCounts`].
+const MAILS_BEGUN: &str = "mails_begun";
+const MAILS_NOT_REACHED: &str = "mails_not_reached";
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -92,7 +101,7 @@ impl Ledger for LedgerTable {
             Some(previous) => put
                 .condition_expression("#revision = :previous")
                 .expression_attribute_names("#revision", "revision")
-                .expression_attribute_values(":previous", number(previous)),
+                .expression_attribute_values(":previous", number(&previous)),
         };
         match put.send().await {
             Ok(_) => Ok(()),
@@ -108,17 +117,19 @@ impl RunRecords for LedgerTable {
     async fn start(&self, run: &Run, accounts: usize, at: DateTime<Utc>) -> Result<(), CallFailed> {
         let about = About { started_at: Some(at), accounts: Some(accounts), ..About::run(run) };
         let key = key(RUNS.to_owned(), run.run_id.as_str());
-        self.update(key, &about, &Counts::new(), &Counts::new()).await.map(drop)
+        self.update(key, &about, &Numbers::new(), &Numbers::new()).await.map(drop)
     }
 
     async fn set(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
-        self.update(record_key(run, account_id), &About::run(run), counts, &Counts::new()).await.map(drop)
+        let (key, about) = (record_key(run, account_id), About::run(run));
+        self.update(key, &about, &numbers(counts), &Numbers::new()).await.map(drop)
     }
 
     /// Once: repeated after a lost answer, it would count everything twice, and no redelivery would show it. Counts that are
     /// not known to be recorded are counted themselves, by whoever asks for this.
     async fn add(&self, run: &Run, account_id: &AccountId, counts: &Counts) -> Result<(), CallFailed> {
-        self.update(record_key(run, account_id), &About::run(run), &Counts::new(), counts).await.map(drop)
+        let (key, about) = (record_key(run, account_id), About::run(run));
+        self.update(key, &about, &Numbers::new(), &numbers(counts)).await.map(drop)
     }
 
     async fn first_denied(
@@ -132,7 +143,8 @@ impl RunRecords for LedgerTable {
             RoleUse::Scan => About { scan_denied_at: Some(at), ..About::run(run) },
             RoleUse::Checks => About { checks_denied_at: Some(at), ..About::run(run) },
         };
-        let item = self.update(record_key(run, account_id), &about, &Counts::new(), &Counts::new()).await?;
+        let none = Numbers::new();
+        let item = self.update(record_key(run, account_id), &about, &none, &none).await?;
         let Denied { scan_denied_at, checks_denied_at } =
             from_item(item).map_err(|error| unreadable(UPDATE, error))?;
         let first = match role_use {
@@ -140,6 +152,33 @@ impl RunRecords for LedgerTable {
             RoleUse::Checks => checks_denied_at,
         };
         Ok(first.unwrap_or(at))
+    }
+}
+
+/// In two items: the account's record of the run, and the item of the day.
+impl MailCounters for LedgerTable {
+    async fn begin_mail(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        day: NaiveDate,
+    ) -> Result<MailCounts, CallFailed> {
+        let (record, of_day) = self.change_mails(run, account_id, day, 1).await?;
+        let number = |item: &Item, name: &str| item.get(name)?.as_n().ok()?.parse().ok();
+        Ok(MailCounts {
+            of_account: number(&record, MAILS_BEGUN).unwrap_or(0),
+            today: number(&of_day, MAILS_BEGUN).unwrap_or(0),
+            not_reached_today: number(&of_day, MAILS_NOT_REACHED).unwrap_or(0),
+        })
+    }
+
+    async fn cancel_mail(&self, run: &Run, account_id: &AccountId, day: NaiveDate) -> Result<(), CallFailed> {
+        self.change_mails(run, account_id, day, -1).await.map(drop)
+    }
+
+    async fn mail_not_reached(&self, day: NaiveDate) -> Result<(), CallFailed> {
+        let one = Numbers::from([(MAILS_NOT_REACHED.to_owned(), 1)]);
+        self.update(day_key(day), &OfDay::new(), &Numbers::new(), &one).await.map(drop)
     }
 }
 
@@ -162,6 +201,22 @@ impl RunLog for LedgerTable {
 }
 
 impl LedgerTable {
+    /// Adds to the mails of an account in a run, and of a day. Returns both items.
+    async fn change_mails(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        day: NaiveDate,
+        mails: i64,
+    ) -> Result<(Item, Item), CallFailed> {
+        let added = Numbers::from([(MAILS_BEGUN.to_owned(), mails)]);
+        let (about, of_day, none) = (About::run(run), OfDay::new(), Numbers::new());
+        let record = self.update(record_key(run, account_id), &about, &none, &added);
+        let of_day = self.update(day_key(day), &of_day, &none, &added);
+        let (record, of_day) = tokio::join!(record, of_day);
+        Ok((record?, of_day?))
+    }
+
     /// All items of a partition, as they are now.
     async fn items_of(&self, pk: String) -> Result<Vec<Item>, CallFailed> {
         let query = self
@@ -224,6 +279,18 @@ struct Denied {
     checks_denied_at: Option<DateTime<Utc>>,
 }
 
+/// What the item of a day says beside its counts.
+#[derive(Serialize)]
+struct OfDay {
+    expires_at: i64,
+}
+
+impl OfDay {
+    fn new() -> Self {
+        Self { expires_at: Utc::now().timestamp() + RECORDS_KEPT_FOR.num_seconds() }
+    }
+}
+
 /// What each item of a run says of it. Whoever comes first says it.
 #[derive(Serialize)]
 struct About {
@@ -252,7 +319,13 @@ impl About {
 
 impl LedgerTable {
     /// Sets and adds numbers in an item of a run, in one call. Returns the item as it is then.
-    async fn update(&self, key: Item, about: &About, set: &Counts, add: &Counts) -> Result<Item, CallFailed> {
+    async fn update(
+        &self,
+        key: Item,
+        about: &impl Serialize,
+        set: &Numbers,
+        add: &Numbers,
+    ) -> Result<Item, CallFailed> {
         let about: Item = to_item(about).map_err(|error| not_built(UPDATE, error))?;
         let first = about.keys().map(|name| format!("#{name} = if_not_exists(#{name}, :{name})"));
         let set_to = set.keys().map(|name| format!("#{name} = :{name}"));
@@ -262,7 +335,7 @@ impl LedgerTable {
             .filter(|(_, clauses)| !clauses.is_empty())
             .map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
         let expression = clauses.collect::<Vec<_>>().join(" ");
-        let counts = set.iter().chain(add).map(|(name, count)| ((*name).to_owned(), number(*count)));
+        let counts = set.iter().chain(add).map(|(name, count)| (name.clone(), number(count)));
         let values: Item = about.into_iter().chain(counts).collect();
         // Only what sets may be repeated.
         let attempts = if add.is_empty() { None } else { Some(RetryConfig::disabled()) };
@@ -309,8 +382,18 @@ fn key(pk: String, sk: &str) -> Item {
         .collect()
 }
 
-fn number(value: u64) -> AttributeValue {
+/// The item of a day's mails (UTC), of all runs: no run's id holds `#`.
+fn day_key(day: NaiveDate) -> Item {
+    key("run##mails".to_owned(), &day.to_string())
+}
+
+fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
+}
+
+fn numbers(counts: &Counts) -> Numbers {
+    // No count is as large as half of what a u64 holds.
+    counts.iter().map(|(name, n)| ((*name).to_owned(), i64::try_from(*n).unwrap_or(i64::MAX))).collect()
 }
 
 /// An entry that somebody else wrote, or a newer version. It is not "no entry": the owner would be told again.

@@ -12,7 +12,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_async::test_util::ManualTimeSource;
-use keynudge_core::accounts::MemberRole;
+use keynudge_core::accounts::{MemberRole, RoleSession};
 use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
 use keynudge_core::mail::Mail;
 use keynudge_core::ports::{AccountAliases, Book, Envelope, IamByAccount, Mailer, Owner, SendQuotas};
@@ -314,7 +314,7 @@ async fn accounts(endpoint: String) -> IamAccounts {
         partition: "aws".parse().unwrap(),
         name: "keynudge-member".parse().unwrap(),
         external_id: None,
-        session_name: "keynudge-tests",
+        session: RoleSession { name: "keynudge-tests", actions: &["iam:ListAccountAliases"] },
     };
     let sdk = loader().endpoint_url(endpoint).load().await;
     IamAccounts::without_retries(&sdk, "123456789012".parse().unwrap(), Some(role))

@@ -110,6 +110,7 @@ impl SendQuotas for SesMailer {
         let left = |max: f64| whole(max - quota.sent_last24_hours);
         Ok(SendQuota {
             per_second: limit(quota.max_send_rate),
+            per_day: limit(quota.max24_hour_send).map(whole),
             left_today: limit(quota.max24_hour_send).map(left),
         })
     }
@@ -326,16 +327,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_quota_is_what_is_left_of_it() {
-        for (answer, per_second, left_today) in [
-            (quota("200.0", "1.0", "127.0"), Some(1.0), Some(73)),
-            (quota("200.0", "1.0", "200.0"), Some(1.0), Some(0)),
-            (quota("200.0", "0.5", "201.0"), Some(0.5), Some(0)),
+        for (answer, per_second, day) in [
+            (quota("200.0", "1.0", "127.0"), Some(1.0), Some((200, 73))),
+            (quota("200.0", "1.0", "200.0"), Some(1.0), Some((200, 0))),
+            (quota("200.0", "0.5", "201.0"), Some(0.5), Some((200, 0))),
             (quota("-1.0", "-1.0", "50000.0"), None, None),
-            (quota("50000.0", "-1.0", "0.0"), None, Some(50_000)),
+            (quota("50000.0", "-1.0", "0.0"), None, Some((50_000, 50_000))),
         ] {
             let client = answers([answer]);
             let ses = mailer(&config(client.clone()).await, Some("eu-central-1"), None);
-            assert_eq!(ses.send_quota().await.unwrap(), SendQuota { per_second, left_today });
+            let (per_day, left_today) = day.unzip();
+            let quota = SendQuota { per_second, per_day, left_today };
+            assert_eq!(ses.send_quota().await.unwrap(), quota);
             let [(uri, body)] = requests(&client).try_into().unwrap();
             assert_eq!(uri, "https://email.eu-central-1.amazonaws.com/");
             assert!(body.contains("Action=GetSendQuota"), "{body}");

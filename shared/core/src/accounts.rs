@@ -135,8 +135,17 @@ pub struct MemberRole {
     pub name: RoleName,
     /// What the role may ask for besides. No secret (IAM user guide, "Access to AWS accounts owned by third parties").
     pub external_id: Option<String>,
-    /// Why it is assumed, as the account's own logs show it.
-    pub session_name: &'static str,
+    /// What it is assumed for.
+    pub session: RoleSession,
+}
+
+/// A session of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoleSession {
+    /// What it is for, as the account's own logs show it.
+    pub name: &'static str,
+    /// The IAM actions it may take, whatever the role allows: an account's administrators may attach more to it.
+    pub actions: &'static [&'static str],
 }
 
 impl MemberRole {
@@ -211,7 +220,7 @@ mod tests {
                 partition: partition.parse().unwrap(),
                 name: "keynudge-member".parse().unwrap(),
                 external_id: None,
-                session_name: "why",
+                session: RoleSession { name: "why", actions: &[] },
             };
             assert_eq!(role.arn(&id(OTHER)), format!("arn:{partition}:iam::{OTHER}:role/keynudge-member"));
         }

@@ -2,11 +2,13 @@
 //!
 //! In steps, since each costs calls: whoever looks may know in between that nothing more need be asked.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::audience::Audience;
 use crate::contact::{Contact, ContactRules, Recipient};
-use crate::exemption::Exemption;
+use crate::exemption::{Exemption, RefusedExemption};
 use crate::failure::CallFailed;
 use crate::ids::{Line, UserName};
 use crate::keys::{AccessKey, StaleKey, StalenessPolicy};
@@ -20,6 +22,17 @@ pub struct UserKeys {
     pub all: Vec<AccessKey>,
     /// Those who are stale, the oldest first; last uses and descriptions are filled in by [`OwnerOfStaleKeys::fill_in`].
     pub stale: Vec<StaleKey>,
+}
+
+/// The settings that decide about owners of stale keys.
+#[derive(Debug, Clone)]
+pub struct OwnerRules {
+    /// Whose keys count.
+    pub audience: Audience,
+    /// Whom a reminder goes to.
+    pub contact: ContactRules,
+    /// How many days ahead an exemption may end.
+    pub max_exemption_days: NonZeroU32,
 }
 
 /// What is to be done about somebody with stale keys.
@@ -41,8 +54,8 @@ pub struct OwnerOfStaleKeys {
     pub contact: Contact,
     /// Why they are not told, whatever their address.
     pub held_back: Option<HeldBack>,
-    /// The exemption tag holds no date, and exempts nobody. Only of those who are not held back.
-    pub exemption_is_invalid: bool,
+    /// Why their exemption tag exempts nobody. Only of those who are not held back.
+    pub refused_exemption: Option<RefusedExemption>,
     tags: Tags,
 }
 
@@ -74,33 +87,22 @@ pub async fn keys_of(
 pub async fn owner_of(
     store: &impl KeyStore,
     user: &UserName,
-    audience: Audience,
-    contact: &ContactRules,
+    rules: &OwnerRules,
     as_of: DateTime<Utc>,
 ) -> Result<Option<OwnerOfStaleKeys>, CallFailed> {
     let tags = store.tags(user).await?;
-    Ok(tags.map(|tags| judge(user, tags, audience, contact, as_of)))
+    Ok(tags.map(|tags| judge(user, tags, rules, as_of)))
 }
 
-fn judge(
-    user: &UserName,
-    tags: Tags,
-    audience: Audience,
-    contact: &ContactRules,
-    as_of: DateTime<Utc>,
-) -> OwnerOfStaleKeys {
-    let exemption = Exemption::of(&tags, as_of);
-    let held_back = match exemption {
-        _ if audience.skips_tagged(&contact.tag, &tags).is_some() => Some(HeldBack::NotTagged),
-        Exemption::Until(day) => Some(HeldBack::ExemptUntil(day)),
-        Exemption::Invalid | Exemption::None => None,
+fn judge(user: &UserName, tags: Tags, rules: &OwnerRules, as_of: DateTime<Utc>) -> OwnerOfStaleKeys {
+    let OwnerRules { audience, contact, max_exemption_days } = rules;
+    let (held_back, refused_exemption) = match Exemption::of(&tags, as_of, *max_exemption_days) {
+        _ if audience.skips_tagged(&contact.tag, &tags).is_some() => (Some(HeldBack::NotTagged), None),
+        Exemption::Until(day) => (Some(HeldBack::ExemptUntil(day)), None),
+        Exemption::Refused(refused) => (None, Some(refused)),
+        Exemption::None => (None, None),
     };
-    OwnerOfStaleKeys {
-        contact: contact.find(user, &tags),
-        held_back,
-        exemption_is_invalid: held_back.is_none() && exemption == Exemption::Invalid,
-        tags,
-    }
+    OwnerOfStaleKeys { contact: contact.find(user, &tags), held_back, refused_exemption, tags }
 }
 
 impl OwnerOfStaleKeys {
@@ -144,7 +146,7 @@ fn description(key: &StaleKey, tags: &Tags) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contact::AllowedDomains;
+    use crate::contact::AllowedRecipients;
     use crate::exemption::EXEMPT_UNTIL_TAG;
 
     const CONTACT_TAG: &str = "keynudge:contact";
@@ -154,20 +156,20 @@ mod tests {
             tag: CONTACT_TAG.to_owned(),
             default_domain: None,
             fallback: None,
-            allowed: AllowedDomains::new(["example.com".parse().unwrap()]),
+            allowed: AllowedRecipients::new(["example.com".parse().unwrap()]),
         };
+        let rules = OwnerRules { audience, contact, max_exemption_days: 90.try_into().unwrap() };
         let as_of = "2026-03-01T06:00:00Z".parse().unwrap();
-        let tags = tags.iter().copied().collect();
-        judge(&"jane".parse().unwrap(), tags, audience, &contact, as_of)
+        judge(&"jane".parse().unwrap(), tags.iter().copied().collect(), &rules, as_of)
     }
 
     #[test]
     fn whoever_is_not_in_the_audience_is_not_exempt_either() {
-        let exempt = (EXEMPT_UNTIL_TAG, "2026-12-31");
+        let exempt = (EXEMPT_UNTIL_TAG, "2026-05-01");
         assert_eq!(judged(Audience::Tagged, &[exempt]).verdict(), Verdict::NotTagged);
         // A slip in the tag of somebody who is not told either way concerns nobody.
         let slip = judged(Audience::Tagged, &[(EXEMPT_UNTIL_TAG, "soon")]);
-        assert_eq!((slip.verdict(), slip.exemption_is_invalid), (Verdict::NotTagged, false));
+        assert_eq!((slip.verdict(), slip.refused_exemption), (Verdict::NotTagged, None));
         let tagged = judged(Audience::Tagged, &[exempt, (CONTACT_TAG, "jane@evil.test")]);
         assert!(matches!(tagged.verdict(), Verdict::ExemptUntil(_)));
         assert_eq!(
@@ -181,8 +183,8 @@ mod tests {
     fn a_slip_in_the_exemption_tag_exempts_nobody_and_is_told() {
         let owner = judged(Audience::All, &[(EXEMPT_UNTIL_TAG, "soon"), (CONTACT_TAG, "jane@evil.test")]);
         assert_eq!(
-            (owner.verdict(), owner.exemption_is_invalid, owner.passed_over()),
-            (Verdict::WithoutContact, true, 1)
+            (owner.verdict(), owner.refused_exemption, owner.passed_over()),
+            (Verdict::WithoutContact, Some(RefusedExemption::NotADate), 1)
         );
     }
 }

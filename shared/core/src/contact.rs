@@ -19,15 +19,20 @@ pub struct ContactRules {
     pub default_domain: Option<Domain>,
     /// Who hears of owners that nothing else leads to.
     pub fallback: Option<EmailAddress>,
-    /// Where mail may go.
-    pub allowed: AllowedDomains,
+    /// Whom mail may go to.
+    pub allowed: AllowedRecipients,
 }
 
-/// The mail domains a reminder may be sent to. Subdomains are domains of their own.
+/// Whom a reminder may be sent to: addresses of some domains, but for some addresses. Subdomains are domains of their own.
 ///
-/// Whoever may tag users could otherwise have the company's key inventory mailed to themselves.
+/// People who may tag users could otherwise have the company's key inventory mailed to themselves.
 #[derive(Debug, Clone)]
-pub struct AllowedDomains(Option<BTreeSet<Domain>>);
+pub struct AllowedRecipients {
+    /// All domains, where there are none.
+    domains: Option<BTreeSet<Domain>>,
+    /// In lower case.
+    excluded: BTreeSet<String>,
+}
 
 /// Whom a reminder is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,33 +79,41 @@ pub struct Contact {
     pub passed_over: u32,
 }
 
-impl AllowedDomains {
+impl AllowedRecipients {
     /// Allows exactly these domains.
     #[must_use]
     pub fn new(domains: impl IntoIterator<Item = Domain>) -> Self {
-        Self(Some(domains.into_iter().collect()))
+        Self { domains: Some(domains.into_iter().collect()), excluded: BTreeSet::new() }
     }
 
     /// Allows all domains: only for reports of whom a deployment would find, which mail nobody.
     #[must_use]
     pub fn everywhere() -> Self {
-        Self(None)
+        Self { domains: None, excluded: BTreeSet::new() }
+    }
+
+    /// The same but for `addresses`, however their letters are written: a service desk's, for example, which would make a
+    /// ticket of each mail.
+    #[must_use]
+    pub fn without(self, addresses: impl IntoIterator<Item = EmailAddress>) -> Self {
+        let excluded = addresses.into_iter().map(|address| address.as_str().to_lowercase()).collect();
+        Self { excluded, ..self }
     }
 
     /// Whether mail may go to `address`.
     #[must_use]
     pub fn allow(&self, address: &EmailAddress) -> bool {
-        self.contain(&address.domain())
+        self.contain(&address.domain()) && !self.excluded.contains(&address.as_str().to_lowercase())
     }
 
     /// Whether mail may go to addresses at `domain`.
     #[must_use]
     pub fn contain(&self, domain: &Domain) -> bool {
-        self.0.as_ref().is_none_or(|domains| domains.contains(domain))
+        self.domains.as_ref().is_none_or(|domains| domains.contains(domain))
     }
 }
 
-impl FromStr for AllowedDomains {
+impl FromStr for AllowedRecipients {
     type Err = InvalidId;
 
     /// At least one domain; several are separated by commas. Blanks around them are forgiven.
@@ -110,7 +123,7 @@ impl FromStr for AllowedDomains {
         if domains.is_empty() {
             domains.push(text);
         }
-        domains.into_iter().map(str::parse).collect::<Result<_, _>>().map(|domains| Self(Some(domains)))
+        domains.into_iter().map(str::parse).collect::<Result<Vec<_>, _>>().map(Self::new)
     }
 }
 
@@ -122,6 +135,7 @@ impl ContactRules {
         for (found_by, address) in self.candidates(user, tags) {
             match address {
                 Some(to) if self.allowed.allow(&to) => {
+                    let to = to.with_domain_in_lower_case();
                     return Contact { recipient: Some(Recipient { to, found_by }), passed_over };
                 }
                 _ => passed_over += 1,
@@ -161,7 +175,7 @@ mod tests {
             tag: "keynudge:contact".to_owned(),
             default_domain: default_domain.map(|domain| domain.parse().unwrap()),
             fallback: fallback.map(|address| address.parse().unwrap()),
-            allowed: AllowedDomains::new(["example.com".parse().unwrap(), "example.org".parse().unwrap()]),
+            allowed: AllowedRecipients::new(["example.com".parse().unwrap(), "example.org".parse().unwrap()]),
         }
     }
 
@@ -229,13 +243,13 @@ mod tests {
     #[test]
     fn allowed_domains_are_written_as_people_write_lists() {
         for list in ["example.com,example.org", " Example.COM , example.org ", "example.com,,example.org,"] {
-            let allowed: AllowedDomains = list.parse().unwrap();
+            let allowed: AllowedRecipients = list.parse().unwrap();
             let allowed =
                 ["example.com", "example.org", "example.net"].map(|d| allowed.contain(&d.parse().unwrap()));
             assert_eq!(allowed, [true, true, false], "{list}");
         }
         for bad in ["", " , ", "example.com example.org", "example.com;example.org", "example.com,*"] {
-            assert!(bad.parse::<AllowedDomains>().is_err(), "{bad}");
+            assert!(bad.parse::<AllowedRecipients>().is_err(), "{bad}");
         }
     }
 
@@ -246,11 +260,22 @@ mod tests {
         }
     }
 
+    /// IAM's policy for the notifier tells capital letters from small ones.
     #[test]
-    fn a_domain_is_allowed_whatever_its_case() {
+    fn a_domain_is_allowed_whatever_its_case_and_is_written_in_small_letters() {
         assert_eq!(
             find(&rules(None, None), "jane", Some("Jane@Example.COM")),
-            found("Jane@Example.COM", ContactSource::Tag, 0)
+            found("Jane@example.com", ContactSource::Tag, 0)
+        );
+    }
+
+    #[test]
+    fn an_excluded_recipient_is_passed_over_however_it_is_written() {
+        let mut rules = rules(Some("example.com"), None);
+        rules.allowed = rules.allowed.without(["Service-Desk@example.com".parse().unwrap()]);
+        assert_eq!(
+            find(&rules, "jane", Some("service-desk@Example.com")),
+            found("jane@example.com", ContactSource::DefaultDomain, 1)
         );
     }
 

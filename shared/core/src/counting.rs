@@ -77,7 +77,7 @@ metrics! {
     StaleOwners,
     /// Stale owners who are exempt for now.
     Exempt,
-    /// Exemption tags that hold no date, and exempt nobody.
+    /// Exemption tags that exempt nobody: they hold no date, or one too far ahead.
     ExemptionsInvalid,
     /// Stale owners for whom no address was found.
     WithoutContact,
@@ -95,17 +95,23 @@ metrics! {
     MailsFailed,
     /// Owners with stale keys who were told before and are not due again.
     MailsNotDue,
-    /// Mails that wait for the account's sending quota.
+    /// Mails that wait for the account's sending quota, or for the next day: `MailsPerDay`.
     MailsHeldBack,
+    /// Mails that were not sent because their account had had its mails of the run: `MaxMailsPerAccount`.
+    MailsOverAccountCap,
+    /// Mails that wait because too many mails of the day reached nobody.
+    MailsStopped,
     /// Mails that SES may have taken: the answer was lost.
     MailsOutcomeUnknown,
     /// Mails that SES took and the ledger could not be told of; SES's event tells it.
     MailsUnmarked,
     /// Mails in the built-in words because the organization's own templates cannot be used.
     TemplatesUnusable,
+    /// Entries of the ledger that are dated ahead of the clock, or claimed for longer than a claim lasts. They count as none.
+    LedgerImplausible,
     /// Claims whose outcome never became known and that were taken over: each may have been a mail too many.
     ClaimsTakenOver,
-    /// Findings too old to be mailed, whose users are checked again.
+    /// Findings too old to be mailed, or not sent by the worker, whose users are checked again.
     FindingsSentBack,
     /// Events of SES.
     SesEvents,

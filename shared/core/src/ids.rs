@@ -272,6 +272,13 @@ impl UserArn {
 }
 
 impl EmailAddress {
+    /// The same mailbox. IAM tells capital letters from small ones in the recipients that its policies allow.
+    #[must_use]
+    pub fn with_domain_in_lower_case(&self) -> Self {
+        let (local, domain) = self.0.rsplit_once('@').unwrap_or_default();
+        Self(format!("{local}@{}", domain.to_ascii_lowercase()))
+    }
+
     /// The part behind the `@`, in lower case.
     #[must_use]
     pub fn domain(&self) -> Domain {

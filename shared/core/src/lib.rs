@@ -21,6 +21,7 @@
 //! * [`messages`]: what travels on the queues
 //! * `wire`: how their fields are read
 //! * [`mail`]: what a reminder says
+//! * [`mail_limits`]: how many mails may go out
 //! * [`ports`]: what the domain needs from the world
 //! * [`feedback`]: what SES tells about mails, as it arrives
 //! * [`failure`]: what a failed call means for the message it was made for
@@ -41,6 +42,7 @@ pub mod keys;
 pub mod ledger;
 pub mod listing;
 pub mod mail;
+pub mod mail_limits;
 pub mod messages;
 pub mod ports;
 pub mod reckoning;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::accounts::Account;
@@ -17,6 +17,7 @@ use crate::ids::{
 use crate::keys::{AccessKey, LastUsed};
 use crate::ledger::Entry;
 use crate::mail::Mail;
+use crate::mail_limits::MailCounts;
 use crate::messages::{Message, Run, User};
 use crate::reckoning::{AccountRecord, RunList};
 use crate::tags::Tags;
@@ -319,6 +320,25 @@ pub trait RunRecords {
     ) -> Result<DateTime<Utc>, CallFailed>;
 }
 
+/// Counts mails for all instances of the notifier together: [`crate::mail_limits`].
+#[expect(async_fn_in_trait, reason = "used within the workspace alone, where no future needs to be Send")]
+pub trait MailCounters {
+    /// A mail about one of the account's users is about to be sent on `day` (UTC). Returns the counts with it. Where the call
+    /// fails, the mail may be counted or not.
+    async fn begin_mail(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        day: NaiveDate,
+    ) -> Result<MailCounts, CallFailed>;
+
+    /// The mail was not sent after all.
+    async fn cancel_mail(&self, run: &Run, account_id: &AccountId, day: NaiveDate) -> Result<(), CallFailed>;
+
+    /// A mail that was sent on `day` (UTC) reached nobody.
+    async fn mail_not_reached(&self, day: NaiveDate) -> Result<(), CallFailed>;
+}
+
 /// What a run asks an account's role for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoleUse {
@@ -350,6 +370,8 @@ pub trait SendQuotas {
 pub struct SendQuota {
     /// Mails a second; `None` if there is no limit.
     pub per_second: Option<f64>,
+    /// Mails in 24 hours; `None` if there is no limit.
+    pub per_day: Option<u64>,
     /// Mails that may still be sent in the 24 hours that end now; `None` if there is no limit.
     pub left_today: Option<u64>,
 }

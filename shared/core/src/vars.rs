@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::accounts::{InvalidScope, MemberRole, Scope};
+use crate::accounts::{InvalidScope, MemberRole, RoleSession, Scope};
 use crate::audience::{Audience, UserFilter};
-use crate::contact::{AllowedDomains, ContactRules};
+use crate::check::OwnerRules;
+use crate::contact::{AllowedRecipients, ContactRules};
 use crate::ids::{Domain, EmailAddress};
 use crate::keys::StalenessPolicy;
 use crate::listing::ListingRules;
 use crate::mail::ReminderSettings;
 use crate::messages::AsOfLimit;
 use crate::retry::RetryPolicy;
+
+const NOT_ALLOWED: &str = "is outside ALLOWED_DOMAINS, or among EXCLUDED_RECIPIENTS";
 
 /// Where settings are looked up by name. A setting that is empty counts as not set, so that a template can
 /// pass on a parameter that was left out.
@@ -96,18 +99,14 @@ impl<'a> Vars<'a> {
     }
 
     /// `PARTITION`, `MEMBER_ROLE_NAME` and `EXTERNAL_ID`: how to get at accounts of `scope` that are not its
-    /// own; `None` if there are none. `session_name` tells those accounts why.
-    pub fn member_role(
-        &self,
-        scope: &Scope,
-        session_name: &'static str,
-    ) -> Result<Option<MemberRole>, InvalidVar> {
+    /// own; `None` if there are none.
+    pub fn member_role(&self, scope: &Scope, session: RoleSession) -> Result<Option<MemberRole>, InvalidVar> {
         if !scope.leaves_own_account() {
             return Ok(None);
         }
         let partition = self.required("PARTITION")?;
         let name = self.required("MEMBER_ROLE_NAME")?;
-        Ok(Some(MemberRole { partition, name, external_id: self.optional("EXTERNAL_ID")?, session_name }))
+        Ok(Some(MemberRole { partition, name, external_id: self.optional("EXTERNAL_ID")?, session }))
     }
 
     /// `ALERT_AFTER_DAYS`: the age from which a key is stale.
@@ -120,12 +119,35 @@ impl<'a> Vars<'a> {
         self.required("SENDER")
     }
 
-    /// `ALLOWED_DOMAINS`: where mail may go; the sender's own domain where it is left out.
-    pub fn allowed_domains(&self) -> Result<AllowedDomains, InvalidVar> {
-        match self.optional("ALLOWED_DOMAINS")? {
-            Some(domains) => Ok(domains),
-            None => Ok(AllowedDomains::new([self.sender()?.domain()])),
+    /// `ALLOWED_DOMAINS` and `EXCLUDED_RECIPIENTS`: whom mail may go to; to the sender's own domain where the former is left out.
+    pub fn allowed_recipients(&self) -> Result<AllowedRecipients, InvalidVar> {
+        let allowed = match self.optional("ALLOWED_DOMAINS")? {
+            Some(domains) => domains,
+            None => AllowedRecipients::new([self.sender()?.domain()]),
+        };
+        self.but_for_excluded_recipients(allowed)
+    }
+
+    /// `EXCLUDED_RECIPIENTS`: `allowed` without them.
+    pub fn but_for_excluded_recipients(
+        &self,
+        allowed: AllowedRecipients,
+    ) -> Result<AllowedRecipients, InvalidVar> {
+        Ok(allowed.without(self.list("EXCLUDED_RECIPIENTS")?))
+    }
+
+    /// The mailbox `name`, if it is set. One that mail may not go to is refused: a slip there would have the organization's key
+    /// inventory mailed to strangers, or every mail passed over.
+    pub fn mailbox(
+        &self,
+        name: &'static str,
+        allowed: &AllowedRecipients,
+    ) -> Result<Option<EmailAddress>, InvalidVar> {
+        let address: Option<EmailAddress> = self.optional(name)?;
+        if address.as_ref().is_some_and(|address| !allowed.allow(address)) {
+            return Err(InvalidVar::new(name, NOT_ALLOWED));
         }
+        Ok(address)
     }
 
     /// `ALERT_AFTER_DAYS` and `STAGES_AFTER_DAYS`: which keys are stale, and how far their owner's reminders
@@ -157,19 +179,28 @@ impl<'a> Vars<'a> {
 
     /// `CONTACT_TAG`, `DEFAULT_DOMAIN` and `FALLBACK_CONTACT`: whom a reminder goes to, if `allowed`.
     ///
-    /// A default domain or fallback contact outside `allowed` is an error here: Keynudge would ignore it for
-    /// every owner.
-    pub fn contact_rules(&self, allowed: AllowedDomains) -> Result<ContactRules, InvalidVar> {
-        const NOT_ALLOWED: &str = "is outside ALLOWED_DOMAINS";
+    /// A default domain outside `allowed` is an error here: Keynudge would ignore it for every owner.
+    pub fn contact_rules(&self, allowed: AllowedRecipients) -> Result<ContactRules, InvalidVar> {
         let default_domain: Option<Domain> = self.optional("DEFAULT_DOMAIN")?;
         if default_domain.as_ref().is_some_and(|domain| !allowed.contain(domain)) {
             return Err(InvalidVar::new("DEFAULT_DOMAIN", NOT_ALLOWED));
         }
-        let fallback: Option<EmailAddress> = self.optional("FALLBACK_CONTACT")?;
-        if fallback.as_ref().is_some_and(|address| !allowed.allow(address)) {
-            return Err(InvalidVar::new("FALLBACK_CONTACT", NOT_ALLOWED));
-        }
+        let fallback = self.mailbox("FALLBACK_CONTACT", &allowed)?;
         Ok(ContactRules { tag: self.required("CONTACT_TAG")?, default_domain, fallback, allowed })
+    }
+
+    /// `AUDIENCE`, `MAX_EXEMPTION_DAYS` and those of [`Self::contact_rules`]: what decides about owners of stale keys.
+    pub fn owner_rules(&self, allowed: AllowedRecipients) -> Result<OwnerRules, InvalidVar> {
+        Ok(OwnerRules {
+            audience: self.audience()?,
+            contact: self.contact_rules(allowed)?,
+            max_exemption_days: self.max_exemption_days()?,
+        })
+    }
+
+    /// `MAX_EXEMPTION_DAYS`: how many days ahead an exemption may end.
+    pub fn max_exemption_days(&self) -> Result<NonZeroU32, InvalidVar> {
+        self.required("MAX_EXEMPTION_DAYS")
     }
 
     /// `REMIND_EVERY_DAYS`: how many days lie between two reminders.
@@ -177,15 +208,16 @@ impl<'a> Vars<'a> {
         self.required("REMIND_EVERY_DAYS")
     }
 
-    /// What mails say beside the finding.
-    pub fn reminder_settings(&self) -> Result<ReminderSettings, InvalidVar> {
+    /// What mails say beside the finding; `REDIRECT_ALL_TO`, if `allowed`.
+    pub fn reminder_settings(&self, allowed: &AllowedRecipients) -> Result<ReminderSettings, InvalidVar> {
         Ok(ReminderSettings {
             alert_after_days: self.alert_after_days()?,
             remind_every_days: self.remind_every_days()?,
+            max_exemption_days: self.max_exemption_days()?,
             support_contact: self.optional("SUPPORT_CONTACT")?,
             organization_name: self.optional("ORGANIZATION_NAME")?,
             policy_link: self.optional("POLICY_LINK")?,
-            redirect_all_to: self.optional("REDIRECT_ALL_TO")?,
+            redirect_all_to: self.mailbox("REDIRECT_ALL_TO", allowed)?,
         })
     }
 
@@ -271,7 +303,7 @@ mod tests {
                     "ALERT_AFTER_DAYS: number would be zero for non-zero type"
                 );
                 assert_eq!(
-                    error(vars.allowed_domains()),
+                    error(vars.allowed_recipients()),
                     "ALLOWED_DOMAINS: not a mail domain, such as example.com"
                 );
                 assert!(error(vars.as_of_rule()).starts_with("ALLOW_AS_OF: "));
@@ -301,7 +333,7 @@ mod tests {
     fn contacts_that_no_mail_may_go_to_are_refused() {
         let contact = |name, value| {
             let all = [("CONTACT_TAG", "owner"), ("SENDER", "keys@example.com"), (name, value)];
-            with(&all, |vars| vars.contact_rules(vars.allowed_domains().unwrap()).map(drop))
+            with(&all, |vars| vars.contact_rules(vars.allowed_recipients().unwrap()).map(drop))
         };
         assert_eq!(contact("DEFAULT_DOMAIN", "example.com"), Ok(()));
         assert_eq!(contact("FALLBACK_CONTACT", "a@example.com"), Ok(()));
@@ -322,11 +354,11 @@ mod tests {
         let own: EmailAddress = "a@example.com".parse().unwrap();
         let other: EmailAddress = "a@example.org".parse().unwrap();
         with(&[("SENDER", "keys@example.com")], |vars| {
-            let allowed = vars.allowed_domains().unwrap();
+            let allowed = vars.allowed_recipients().unwrap();
             assert_eq!((allowed.allow(&own), allowed.allow(&other)), (true, false));
         });
         with(&[("SENDER", "keys@example.com"), ("ALLOWED_DOMAINS", "Example.Org, example.net")], |vars| {
-            let allowed = vars.allowed_domains().unwrap();
+            let allowed = vars.allowed_recipients().unwrap();
             assert_eq!((allowed.allow(&own), allowed.allow(&other)), (false, true));
         });
     }
@@ -348,7 +380,8 @@ mod tests {
     #[test]
     fn other_accounts_need_a_role_and_ones_own_does_not() {
         let own = ("ACCOUNT_ID", "123456789012");
-        let role = |vars: Vars<'_>| vars.member_role(&vars.scope().unwrap(), "why");
+        let session = RoleSession { name: "why", actions: &[] };
+        let role = |vars: Vars<'_>| vars.member_role(&vars.scope().unwrap(), session);
         with(&[own, ("ACCOUNTS", "123456789012")], |vars| assert_eq!(role(vars), Ok(None)));
         let of_organization = [own, ("ACCOUNTS", "organization"), ("PARTITION", "aws")];
         with(&of_organization, |vars| assert_eq!(error(role(vars)), "MEMBER_ROLE_NAME: is not set"));

@@ -54,7 +54,7 @@ fn levels(variable: impl Fn(&str) -> Option<String>) -> Targets {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
@@ -78,19 +78,29 @@ mod tests {
 
     /// What is logged by something that has little and something that has much to say.
     fn logged(variables: &[(&str, &str)]) -> String {
+        logged_by(variables, || {
+            let span = tracing::info_span!("invoked", request = 1);
+            let _within = span.enter();
+            tracing::info!(account_id = "123456789012", "scanned");
+            tracing::debug!("little by little");
+            tracing::debug!(target: "aws", "sent");
+        })
+    }
+
+    /// The lines of JSON that `work` logs.
+    pub(crate) fn lines_of(work: impl FnOnce()) -> Vec<Value> {
+        let logged = logged_by(&[(FORMAT, "JSON")], work);
+        logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn logged_by(variables: &[(&str, &str)], work: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
         let variable = |name: &str| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        tracing::subscriber::with_default(subscriber(variable, move || writer.clone()), || {
-            let span = tracing::info_span!("invoked", request = 1);
-            let _within = span.enter();
-            tracing::info!(account_id = "123456789012", "scanned");
-            tracing::debug!("little by little");
-            tracing::debug!(target: "aws", "sent");
-        });
+        tracing::subscriber::with_default(subscriber(variable, move || writer.clone()), work);
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     }
 

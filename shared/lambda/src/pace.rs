@@ -144,6 +144,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_pause_is_over_at_its_last_instant() {
+        let pause = Pause::default();
+        pause.begin();
+        assert!(pause.is_on());
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(!pause.is_on());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waited_for_one_pause_waits_for_the_next_if_that_begins_at_once() {
+        let pace = Pace::share(100.0, 1, ONE).unwrap();
+        pace.heed(&failed(FailureClass::Retry));
+        let refused_again = async {
+            sleep(FIRST_PAUSE).await;
+            pace.heed(&failed(FailureClass::Retry));
+        };
+        let taken = seconds(futures::future::join(refused_again, pace.turn())).await;
+        assert!(taken >= 3.0 * FIRST_PAUSE.as_secs_f64(), "the second pause is twice as long: {taken} s");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_more_than_the_burst_is_saved_up_while_nobody_asks() {
         for burst in [1, 4] {
             let pace = Pace::share(1.0, 1, burst.try_into().unwrap()).unwrap();

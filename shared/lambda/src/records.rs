@@ -113,12 +113,23 @@ pub struct Record<T> {
     pub result: Result<T, Failure>,
 }
 
+impl<T> Record<T> {
+    /// The record with what `map` makes of its message and of who sent it: the unique id of a role or a user and, of a role, the
+    /// session behind a colon (SQS API, `ReceiveMessage`, `SenderId`). SQS says that, not the sender.
+    pub fn map_with_sender<U>(self, map: impl FnOnce(T, Option<&str>) -> U) -> Record<U> {
+        let Self { envelope, result } = self;
+        let result = result.map(|message| map(message, envelope.sender_id.as_deref()));
+        Record { envelope, result }
+    }
+}
+
 /// What SQS says of a record, and whom it is about.
 struct Envelope {
     message_id: String,
     receipt_handle: String,
     body: String,
     group: Option<String>,
+    sender_id: Option<String>,
     sent_at: Option<DateTime<Utc>>,
     first_received_at: Option<DateTime<Utc>>,
     attempts: u32,
@@ -228,6 +239,7 @@ fn read_one<T>(
         receipt_handle: record.receipt_handle.unwrap_or_default(),
         body,
         group: record.attributes.get("MessageGroupId").cloned(),
+        sender_id: record.attributes.get("SenderId").cloned(),
         sent_at: instant("SentTimestamp"),
         first_received_at: instant("ApproximateFirstReceiveTimestamp"),
         attempts: attempts.unwrap_or(1),
@@ -382,7 +394,7 @@ pub async fn set_counts<L, R, C: RunRecords>(
 }
 
 /// Puts aside what is given up, delays what is given back, logs and counts both, keeps what the runs came to, and
-/// answers SQS.
+/// answers SQS. A panic over one record gives that record back, and costs no other.
 pub async fn respond<T>(
     records: Vec<Record<T>>,
     source: &Source<impl DeadLetters, impl Redelivery, impl RunRecords>,
@@ -392,12 +404,19 @@ pub async fn respond<T>(
     // A batch without retries counts as 0: CloudWatch passes over hours without a count, and would put
     // retries of hours far apart next to each other.
     metrics.add(Metric::RecordsGivenBack, 0);
-    let concluded = records.into_iter().map(|record| conclude(record, source, deadline, metrics));
+    let concluded = records.into_iter().map(async |record| {
+        let message_id = record.envelope.message_id.clone();
+        let concluded = AssertUnwindSafe(conclude(record, source, deadline, metrics)).catch_unwind();
+        concluded.await.unwrap_or(Some(message_id))
+    });
     let mut response = SqsBatchResponse::default();
     for message_id in join_all(concluded).await.into_iter().flatten() {
         response.add_failure(message_id);
     }
-    keep_counts(&source.run_records, deadline, metrics).await;
+    let kept = AssertUnwindSafe(keep_counts(&source.run_records, deadline, metrics)).catch_unwind();
+    if kept.await.is_err() {
+        not_recorded(1, None, metrics);
+    }
     response
 }
 
@@ -544,5 +563,71 @@ impl Envelope {
             user_id = about.and_then(|about| about.user.as_ref()).map(UserId::as_str),
             "record not done"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keynudge_core::messages::{AsOfLimit, ScanAccount};
+    use keynudge_testing::{
+        ACCOUNT, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords, event, failure, now, run,
+    };
+    use serde_json::json;
+    use tokio::runtime::Builder;
+
+    use crate::log::tests::lines_of;
+
+    /// `keynudge doctor` and the runbook's queries read these fields.
+    #[test]
+    fn a_record_that_is_not_done_is_logged_with_what_it_is_about_and_the_class_of_its_failure() {
+        let scan = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap(), account_name: None };
+        let bodies = vec![serde_json::to_string(&scan).unwrap(); 2];
+        let failures = [FailureClass::Retry, FailureClass::Never].map(|class| Failure::from(failure(class)));
+        let [retried, given_up] = lines_of(|| {
+            let mut scans = read::<ScanAccount>(event(&bodies), AsOfLimit::From(now())).unwrap();
+            for (record, failure) in scans.iter_mut().zip(failures) {
+                record.result = Err(failure);
+            }
+            let source = Source {
+                kind: Kind::Checks,
+                dead_letters: MemoryDeadLetters::default(),
+                redelivery: MemoryRedelivery::default(),
+                run_records: MemoryRunRecords::default(),
+                retry: RetryPolicy {
+                    give_up_after: TimeDelta::days(1),
+                    first_delay: Duration::from_secs(10),
+                    longest_delay: Duration::from_hours(4),
+                    operator_delay: Duration::from_hours(1),
+                },
+                clock: now,
+            };
+            let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let deadline = Deadline::after(Duration::from_hours(1));
+                respond(scans, &source, deadline, &Metrics::default()).await
+            });
+        })
+        .try_into()
+        .unwrap();
+        for (line, outcome, class) in
+            [(retried, "given_back", json!("retry")), (given_up, "given_up", json!("never"))]
+        {
+            let fields = &line["fields"];
+            assert_eq!((&line["level"], &fields["outcome"]), (&json!("WARN"), &json!(outcome)));
+            assert_eq!((&fields["class"], &fields["reason"]), (&class, &json!("call_failed")));
+            assert_eq!((&fields["account_id"], &fields["attempts"]), (&json!(ACCOUNT), &json!(3)));
+            assert_eq!(fields["run_id"], json!(run().run_id.as_str()));
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_logged_with_run_and_account() {
+        let scan = ScanAccount { run: run(), account_id: ACCOUNT.parse().unwrap(), account_name: None };
+        let [line] = lines_of(|| log_outcome("scanned", &scan)).try_into().unwrap();
+        let expected = json!({
+            "message": "scanned", "outcome": "scanned", "run_id": run().run_id.as_str(), "account_id": ACCOUNT
+        });
+        assert_eq!((&line["level"], &line["fields"]), (&json!("INFO"), &expected));
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::contact::{ContactSource, Recipient};
 use keynudge_core::failure::{CallFailed, FailureClass};
+use keynudge_core::ids::AccountId;
 use keynudge_core::keys::StaleKey;
-use keynudge_core::messages::{AsOfLimit, ScanAccount, StaleKeys};
-use keynudge_core::ports::Outbox;
+use keynudge_core::messages::{AsOfLimit, Run, ScanAccount, StaleKeys};
+use keynudge_core::ports::{Counts, DeadLetter, DeadLetters, Outbox, RoleUse, RunRecords};
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
 use keynudge_lambda::metrics::{Metric, Metrics};
-use keynudge_lambda::records::{self, Failure, Reason};
+use keynudge_lambda::records::{self, Failure, Reason, Source};
 use keynudge_testing::{
     ACCOUNT, MemoryDeadLetters, MemoryQueue, MemoryRunRecords, MemorySource, event, event_sent_at, failure,
     given_back, no_time, now, plenty_of_time, run, source, source_with, user,
@@ -345,6 +346,7 @@ fn stale_keys(found_at: DateTime<Utc>) -> StaleKeys {
             description: None,
         }],
         stage: 1,
+        refused_exemption: None,
         checked_at: now(),
         found_at: Some(found_at),
     }
@@ -382,4 +384,100 @@ async fn counts_that_cannot_be_kept_are_counted_and_cost_no_record() {
     let source = MemorySource { run_records: MemoryRunRecords::broken(), ..source() };
     let (given_back, metrics) = respond(event(&[scan(ACCOUNT)]), &source, async |_| Ok(())).await;
     assert_eq!((given_back.len(), metrics.get(Metric::CountsNotRecorded)), (0, 1));
+}
+
+/// Panics over what is about one account, as code does over a value that it does not expect. Another account's counts it
+/// cannot keep.
+struct Panicking(&'static str);
+
+const NOT_KEPT: &str = "000000000009";
+
+impl DeadLetters for Panicking {
+    async fn put(&self, letter: &DeadLetter) -> Result<(), CallFailed> {
+        assert!(!letter.body.contains(self.0), "a value that must not be shown");
+        Ok(())
+    }
+}
+
+impl RunRecords for Panicking {
+    async fn start(&self, _: &Run, _: usize, _: DateTime<Utc>) -> Result<(), CallFailed> {
+        Ok(())
+    }
+
+    async fn set(&self, _: &Run, _: &AccountId, _: &Counts) -> Result<(), CallFailed> {
+        Ok(())
+    }
+
+    async fn add(&self, _: &Run, account_id: &AccountId, _: &Counts) -> Result<(), CallFailed> {
+        assert_ne!(account_id.as_str(), self.0, "a value that must not be shown");
+        if account_id.as_str() == NOT_KEPT { Err(failure(FailureClass::Retry)) } else { Ok(()) }
+    }
+
+    async fn first_denied(
+        &self,
+        _: &Run,
+        _: &AccountId,
+        _: RoleUse,
+        at: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, CallFailed> {
+        Ok(at)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_record_is_answered_gives_that_record_back_and_costs_no_other() {
+    let Source { kind, redelivery, retry, clock, .. } = source();
+    let panicking = || Panicking("000000000001");
+    let source =
+        Source { kind, dead_letters: panicking(), redelivery, run_records: panicking(), retry, clock };
+    let metrics = Metrics::default();
+    let bodies = ["000000000000", "000000000001", "000000000002"].map(scan);
+    let scans = records::read(event(&bodies), AsOfLimit::From(now())).unwrap();
+    let hopeless = async |_: ScanAccount| Err::<(), _>(Failure::GiveUp(Reason::new("hopeless", "never")));
+    let done = records::work(scans, 1, plenty_of_time(), TIME_FOR_ONE, hopeless).await;
+    let response = records::respond(done, &source, plenty_of_time(), &metrics).await;
+    assert_eq!(given_back(&response), ["record-1"]);
+    assert_eq!(metrics.get(Metric::ChecksGivenUp), 2);
+}
+
+#[tokio::test]
+async fn a_panic_over_a_runs_record_costs_no_answer() {
+    let Source { kind, dead_letters, redelivery, retry, clock, .. } = source();
+    let source = Source { kind, dead_letters, redelivery, run_records: Panicking(ACCOUNT), retry, clock };
+    let metrics = Metrics::default();
+    let scans = records::read(event(&["{".to_owned(), scan(ACCOUNT)]), AsOfLimit::From(now())).unwrap();
+    let hopeless = async |_: ScanAccount| Err::<(), _>(Failure::GiveUp(Reason::new("hopeless", "never")));
+    let done = records::work(scans, 1, plenty_of_time(), TIME_FOR_ONE, hopeless).await;
+    let response = records::respond(done, &source, plenty_of_time(), &metrics).await;
+    assert_eq!((given_back(&response).len(), source.dead_letters.take().len()), (0, 2));
+    assert_eq!(metrics.get(Metric::CountsNotRecorded), 1);
+}
+
+#[tokio::test]
+async fn only_the_counts_that_were_not_kept_are_missing() {
+    let Source { kind, dead_letters, redelivery, retry, clock, .. } = source();
+    let source = Source { kind, dead_letters, redelivery, run_records: Panicking("nobody"), retry, clock };
+    for (accounts, missing) in [(vec![ACCOUNT, NOT_KEPT, "000000000000"], Some(1)), (vec![ACCOUNT], None)] {
+        let metrics = Metrics::default();
+        let bodies: Vec<_> = accounts.into_iter().map(scan).collect();
+        let scans = records::read::<ScanAccount>(event(&bodies), AsOfLimit::From(now())).unwrap();
+        records::respond(scans, &source, plenty_of_time(), &metrics).await;
+        assert_eq!(metrics.counts().get(Metric::CountsNotRecorded.name()).copied(), missing);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_done_at_its_first_delivery_was_not_redelivered() {
+    for (receives, redelivered, repeated) in [(1, 0, 0), (2, 1, 1), (3, 1, 2)] {
+        let source = source();
+        let mut event = serde_json::to_value(event(&[scan(ACCOUNT)])).unwrap();
+        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!(receives.to_string());
+        respond(serde_json::from_value(event).unwrap(), &source, async |_| Ok(())).await;
+        let count = |name| source.run_records.get(&run(), name);
+        assert_eq!(
+            (count("ChecksRedelivered"), count("ChecksRepeated")),
+            (redelivered, repeated),
+            "{receives}"
+        );
+    }
 }

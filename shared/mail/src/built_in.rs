@@ -92,6 +92,7 @@ mod tests {
         ReminderSettings {
             alert_after_days: 90.try_into().unwrap(),
             remind_every_days: 7.try_into().unwrap(),
+            max_exemption_days: 90.try_into().unwrap(),
             support_contact: Some("cloud-help@example.com".parse().unwrap()),
             organization_name: None,
             policy_link: None,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keynudge_core::contact::{ContactSource, Recipient};
+use keynudge_core::exemption::RefusedExemption;
 use keynudge_core::keys::{LastUsed, StaleKey};
 use keynudge_core::mail::{Reminder, ReminderSettings};
 use keynudge_core::messages::{Mode, Run, StaleKeys, User};
@@ -58,6 +59,7 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
         StaleKeys { recipient: Recipient { found_by, ..finding.recipient }, ..finding }
     };
     let named = |name| StaleKeys { account_name: Some(parsed(name)), ..one(first()) };
+    let refused = |refused| StaleKeys { refused_exemption: Some(refused), ..one(first()) };
     let elsewhere = |arn| {
         let finding = one(first());
         StaleKeys { user: User { arn: parsed(arn), ..finding.user }, ..finding }
@@ -65,12 +67,7 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
     let global = || Some(last_used(as_of, 57, "iam", "N/A"));
     let third = |last_used| key("AKIAIOSFODNN7THIRDKY", as_of, 100, last_used, None);
     let by_ses = || Some(last_used(as_of, 1, "ses", "eu-west-1"));
-    let smtp = || {
-        let finding = one(StaleKey { description: None, ..with(by_ses()) });
-        let name = "ses-smtp-user.20260514-101500";
-        let arn = parsed(&format!("arn:aws:iam::111122223333:user/{name}"));
-        StaleKeys { user: User { name: parsed(name), arn, ..finding.user }, ..finding }
-    };
+    let smtp = || of_smtp_user(one(StaleKey { description: None, ..with(by_ses()) }));
     vec![
         MadeUp::new("one-key", "one key, in use", one(first())),
         MadeUp::new("two-keys", "two keys, both in use", finding(as_of, vec![first(), second(global())])),
@@ -90,6 +87,21 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
             "no-description",
             "one key that nobody described",
             one(StaleKey { description: None, ..first() }),
+        ),
+        MadeUp::new(
+            "web-address",
+            "a description and an account name with a web address, which the mail leaves out",
+            with_web_addresses(one(first())),
+        ),
+        MadeUp::new(
+            "exempt-for-ever",
+            "an exemption tag whose date is too far ahead",
+            refused(RefusedExemption::TooFarAhead),
+        ),
+        MadeUp::new(
+            "exempt-without-date",
+            "an exemption tag that holds no date",
+            refused(RefusedExemption::NotADate),
         ),
         MadeUp::new(
             "hostile",
@@ -137,6 +149,20 @@ pub fn made_up(as_of: DateTime<Utc>) -> Vec<MadeUp> {
         ),
         MadeUp { is_pilot: true, ..MadeUp::new("pilot", "redirected to a pilot's mailbox", one(first())) },
     ]
+}
+
+/// The same, about a user that the SES console made.
+fn of_smtp_user(finding: StaleKeys) -> StaleKeys {
+    let name = "ses-smtp-user.20260514-101500";
+    let arn = parsed(&format!("arn:aws:iam::111122223333:user/{name}"));
+    StaleKeys { user: User { name: parsed(name), arn, ..finding.user }, ..finding }
+}
+
+/// The same, in an account and with a description that would lead the owner elsewhere.
+fn with_web_addresses(mut finding: StaleKeys) -> StaleKeys {
+    finding.account_name = Some(parsed("URGENT renew: https://sso.example/aws"));
+    finding.keys[0].description = Some(parsed("Key off - sign in at www.sso.example"));
+    finding
 }
 
 /// A mail to try templates out on.
@@ -194,9 +220,10 @@ struct Whole {
 type TakeAway = fn(&mut Whole);
 
 /// What a mail may lack.
-const OPTIONAL: [(&str, TakeAway); 8] = [
+const OPTIONAL: [(&str, TakeAway); 9] = [
     ("account_name", |whole| whole.finding.account_name = None),
     ("descriptions", |whole| whole.finding.keys.iter_mut().for_each(|key| key.description = None)),
+    ("refused_exemption", |whole| whole.finding.refused_exemption = None),
     ("links", |whole| {
         let name = whole.finding.user.name.as_str();
         whole.finding.user.arn = parsed(&format!("arn:aws-other:iam::111122223333:user/{name}"));
@@ -213,6 +240,7 @@ impl Whole {
     fn of(kind: &MadeUp) -> Self {
         let mut finding = kind.finding.clone();
         finding.account_name.get_or_insert_with(|| parsed("payments-prod"));
+        finding.refused_exemption.get_or_insert(RefusedExemption::TooFarAhead);
         for key in &mut finding.keys {
             key.description.get_or_insert_with(|| parsed("Backup script on my laptop"));
         }
@@ -241,6 +269,7 @@ fn bare() -> ReminderSettings {
     ReminderSettings {
         alert_after_days: days(90),
         remind_every_days: days(7),
+        max_exemption_days: days(90),
         support_contact: None,
         organization_name: None,
         policy_link: None,
@@ -272,6 +301,7 @@ fn finding(as_of: DateTime<Utc>, keys: Vec<StaleKey>) -> StaleKeys {
         recipient: Recipient { to: parsed("jane.doe@example.com"), found_by: ContactSource::Tag },
         keys,
         stage: 1,
+        refused_exemption: None,
         checked_at: as_of,
         found_at: None,
     }
@@ -315,9 +345,10 @@ mod tests {
     #[test]
     fn templates_are_tried_with_each_thing_missing_beside_every_other() {
         type IsThere = fn(&Reminder) -> bool;
-        let things: [(&str, IsThere); 9] = [
+        let things: [(&str, IsThere); 10] = [
             ("account_name", |mail| mail.account_name.is_some()),
             ("description", |mail| mail.keys.iter().all(|key| key.description.is_some())),
+            ("refused_exemption", |mail| mail.refused_exemption.is_some()),
             ("links", |mail| mail.links.is_some()),
             ("support_contact", |mail| mail.support_contact.is_some()),
             ("href", |mail| mail.support_contact.as_ref().is_some_and(|contact| contact.href.is_some())),

@@ -23,6 +23,7 @@ fn reminders() -> Vec<Reminder> {
     let bare = ReminderSettings {
         alert_after_days: NonZeroU32::new(90).unwrap(),
         remind_every_days: NonZeroU32::new(7).unwrap(),
+        max_exemption_days: NonZeroU32::new(90).unwrap(),
         support_contact: None,
         organization_name: None,
         policy_link: None,
@@ -70,7 +71,11 @@ fn look(path: &str, value: &Value, seen: &mut BTreeMap<String, Seen>) {
             variable.kinds.insert(if text.parse::<NaiveDate>().is_ok() { "day" } else { "text" });
             variable.values.insert(text.clone());
         }
-        scalar => {
+        Value::Bool(yes) => {
+            variable.kinds.insert("yes or no");
+            variable.values.insert(yes.to_string());
+        }
+        scalar @ Value::Number(_) => {
             variable.kinds.insert("number");
             variable.values.insert(scalar.to_string());
         }

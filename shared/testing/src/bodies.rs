@@ -15,7 +15,7 @@ use crate::now;
 
 /// All that may stand in the place of a field's name: fields and variants of messages and events, and what stands for a
 /// body as a whole. An error made of these alone holds nothing of the body, even where the body holds the same.
-const WORDS: [&str; 44] = [
+const WORDS: [&str; 43] = [
     "Message",
     "Type",
     "account_id",
@@ -47,7 +47,6 @@ const WORDS: [&str; 44] = [
     "mode",
     "name",
     "notificationType",
-    "password_last_used",
     "recipient",
     "region",
     "run_id",

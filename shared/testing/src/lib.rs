@@ -10,19 +10,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use keynudge_core::accounts::Account;
 use keynudge_core::failure::{ASSUME_ROLE, CallFailed, FailureClass};
 use keynudge_core::ids::{AccessKeyId, AccountId, AccountName, EmailAddress, UnitId, UserName};
 use keynudge_core::keys::{AccessKey, KeyStatus, LastUsed};
 use keynudge_core::ledger::Entry;
 use keynudge_core::mail::Mail;
+use keynudge_core::mail_limits::MailCounts;
 use keynudge_core::messages::{Mode, Run, User};
 use keynudge_core::ports::{
     AccountAliases, Counts, CredentialReports, DeadLetter, DeadLetters, Envelope, IamByAccount, KeyStore,
-    Ledger, LedgerReader, ListedUser, Mailer, Organization, Outbox, Owner, Page, RawReport, Redelivery,
-    ReportState, RoleUse, RunRecords, SendQuota, SendQuotas, UnreadableUser, UserDirectory, UserPage,
-    WriteFailed,
+    Ledger, LedgerReader, ListedUser, MailCounters, Mailer, Organization, Outbox, Owner, Page, RawReport,
+    Redelivery, ReportState, RoleUse, RunRecords, SendQuota, SendQuotas, UnreadableUser, UserDirectory,
+    UserPage, WriteFailed,
 };
 use keynudge_core::retry::RetryPolicy;
 use keynudge_core::tags::Tags;
@@ -33,6 +34,9 @@ use serde_json::json;
 
 /// The account of all tests.
 pub const ACCOUNT: &str = "123456789012";
+
+/// The unique id of the role that sends the records of [`event`].
+pub const SENDER_ID: &str = "AROAEXAMPLEOFWORKERS";
 
 /// The instant of all tests; also what [`CLOCK`] shows.
 pub const NOW: &str = "2026-03-01T06:00:00Z";
@@ -126,7 +130,7 @@ pub fn event_sent_at(bodies: &[String], sent_at: DateTime<Utc>) -> SqsEvent {
                 "attributes": {
                     "ApproximateReceiveCount": "3",
                     "SentTimestamp": sent_at.timestamp_millis().to_string(),
-                    "SenderId": ACCOUNT,
+                    "SenderId": format!("{SENDER_ID}:keynudge-worker"),
                     "ApproximateFirstReceiveTimestamp": sent_at.timestamp_millis().to_string(),
                     "MessageGroupId": ACCOUNT,
                 },
@@ -275,6 +279,8 @@ pub struct MemoryRunRecords {
     counts: RefCell<BTreeMap<(String, String), Counts>>,
     started: RefCell<Vec<(Run, usize)>>,
     denied: RefCell<BTreeMap<(String, String, RoleUse), DateTime<Utc>>>,
+    mails_of_accounts: RefCell<BTreeMap<(String, String), u64>>,
+    mails_of_days: RefCell<BTreeMap<NaiveDate, MailCounts>>,
     broken: bool,
 }
 
@@ -356,6 +362,49 @@ impl RunRecords for MemoryRunRecords {
         }
         let key = (run.run_id.to_string(), account_id.to_string(), role_use);
         Ok(*self.denied.borrow_mut().entry(key).or_insert(at))
+    }
+}
+
+impl MemoryRunRecords {
+    /// The mails of a day. Of an account it says nothing.
+    pub fn mails_of(&self, day: NaiveDate) -> MailCounts {
+        self.mails_of_days.borrow().get(&day).copied().unwrap_or_default()
+    }
+
+    /// Has as many mails of `day` begun, of which so many reached nobody.
+    pub fn set_mails_of(&self, day: NaiveDate, today: u64, not_reached_today: u64) {
+        let counts = MailCounts { of_account: 0, today, not_reached_today };
+        self.mails_of_days.borrow_mut().insert(day, counts);
+    }
+}
+
+/// In memory even where nothing else is kept: without them no mail is sent.
+impl MailCounters for MemoryRunRecords {
+    async fn begin_mail(
+        &self,
+        run: &Run,
+        account_id: &AccountId,
+        day: NaiveDate,
+    ) -> Result<MailCounts, CallFailed> {
+        let mut accounts = self.mails_of_accounts.borrow_mut();
+        let of_account = accounts.entry((run.run_id.to_string(), account_id.to_string())).or_default();
+        *of_account += 1;
+        let mut days = self.mails_of_days.borrow_mut();
+        let counts = days.entry(day).or_default();
+        counts.today += 1;
+        Ok(MailCounts { of_account: *of_account, ..*counts })
+    }
+
+    async fn cancel_mail(&self, run: &Run, account_id: &AccountId, day: NaiveDate) -> Result<(), CallFailed> {
+        let key = (run.run_id.to_string(), account_id.to_string());
+        *self.mails_of_accounts.borrow_mut().get_mut(&key).expect("begun before") -= 1;
+        self.mails_of_days.borrow_mut().get_mut(&day).expect("begun before").today -= 1;
+        Ok(())
+    }
+
+    async fn mail_not_reached(&self, day: NaiveDate) -> Result<(), CallFailed> {
+        self.mails_of_days.borrow_mut().entry(day).or_default().not_reached_today += 1;
+        Ok(())
     }
 }
 
@@ -498,7 +547,7 @@ impl MemoryMailer {
     /// Fails for each address for which `fail` names a class.
     #[must_use]
     pub fn failing(fail: fn(&EmailAddress) -> Option<FailureClass>) -> Self {
-        let quota = Cell::new(Ok(SendQuota { per_second: None, left_today: None }));
+        let quota = Cell::new(Ok(SendQuota { per_second: None, per_day: None, left_today: None }));
         Self { sent: RefCell::default(), fail, quota, quota_calls: Cell::default() }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use crate::{Error, Result};
+use crate::{Error, Result, web_pages};
 
 /// What an invocation may take where nothing else is said: long enough for each function to see no reason for
 /// haste.
@@ -95,7 +95,7 @@ impl RuntimeApi {
         let address = listener.local_addr().map_err(failed)?;
         let serve = async move {
             // It has nothing to report to anybody.
-            let _ = axum::serve(listener, router).await;
+            let _ = axum::serve(listener, web_pages::refused(router)).await;
         };
         Ok(Self { address, signs, invocations, server: tokio::spawn(serve) })
     }

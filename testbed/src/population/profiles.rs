@@ -73,6 +73,8 @@ pub enum Exemption {
     Current,
     /// It was until a while ago.
     Expired,
+    /// Its tag says so, for ever. It is not.
+    ForEver,
 }
 
 /// What a user is made from.
@@ -211,6 +213,7 @@ impl Profile {
             stale.exempt(Exemption::Current),
             pair.exempt(Exemption::Current),
             stale.exempt(Exemption::Expired),
+            stale.exempt(Exemption::ForEver),
             stale.never_signed_in(),
             Self::with(Keys::Fresh).never_signed_in(),
             stale.outside_path(),
@@ -235,7 +238,7 @@ pub(super) fn in_shares(shares: &[Share], count: usize, rng: &mut Rng) -> Vec<Pr
 }
 
 /// The owners of stale keys in a typical account.
-pub(super) const STALE: [Share; 13] = [
+pub(super) const STALE: [Share; 14] = [
     Share(10, Profile::with(Keys::Stale)),
     Share(1, Profile::with(Keys::Stale).exempt(Exemption::Current)),
     Share(14, Profile::with(Keys::StaleAndFresh).reached_by(Contact::Tag)),
@@ -247,7 +250,8 @@ pub(super) const STALE: [Share; 13] = [
     Share(9, Profile::with(Keys::StaleAndOldInactive).reached_by(Contact::Name)),
     Share(1, Profile::with(Keys::Stale).reached_by(Contact::Unmailable)),
     Share(4, Profile::with(Keys::Stale).reached_by(Contact::DefaultDomainAfterForeignTag)),
-    Share(2, Profile::with(Keys::Stale).exempt(Exemption::Expired)),
+    Share(1, Profile::with(Keys::Stale).exempt(Exemption::Expired)),
+    Share(1, Profile::with(Keys::Stale).exempt(Exemption::ForEver)),
     Share(18, Profile::with(Keys::Stale).reached_by(Contact::Tag)),
 ];
 

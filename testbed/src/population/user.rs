@@ -198,7 +198,9 @@ impl<'a> Maker<'a> {
     fn exempt_until(&mut self, exemption: Exemption) -> Option<String> {
         let days = match exemption {
             Exemption::None => return None,
-            Exemption::Current => self.rng.i64(5..200),
+            Exemption::ForEver => return Some("9999-12-31".to_owned()),
+            // At most 90 days, the default of MaxExemptionDays.
+            Exemption::Current => self.rng.i64(5..=90),
             Exemption::Expired => -self.rng.i64(2..200),
         };
         let day = self.now + TimeDelta::days(days);

@@ -9,6 +9,7 @@
 mod credential_report;
 mod emulator_iam;
 mod faults;
+mod hostile_values;
 mod ledger;
 mod lifecycle;
 mod malformed;
@@ -18,7 +19,9 @@ mod population;
 mod privacy;
 mod schedule;
 mod second_emulator;
+mod senders;
 mod support;
 mod templates;
 mod throttling;
 mod timeouts;
+mod web_pages;

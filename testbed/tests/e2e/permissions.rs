@@ -3,15 +3,18 @@
 //! On an emulator that enforces IAM policies, the pipeline runs with the template's roles alone. Then it runs without
 //! each single grant, one action on one resource, and each time something breaks. The emulator does not ask for all that
 //! AWS asks for; the grants it never asks for are listed with the reason they are made. The two lists are all that the
-//! template grants, and a snapshot says it word for word: what the emulator does not judge, such as the keys of
-//! `DynamoDB`'s items (`dynamodb:LeadingKeys`), nothing else here would miss.
+//! template grants, and a snapshot says it word for word, since nothing else here would miss what the emulator does not
+//! judge: on which identity and configuration set a mail is sent, on which user a last use is asked for, whether an account
+//! belongs to the organization of a role that is assumed (tests of the template's text are about that), and what KMS,
+//! boundaries and `DynamoDB`'s resource policies say, which it does not have. It judges `lambda:SourceFunctionArn`,
+//! `ses:FromAddress`, `ses:Recipients` and `dynamodb:LeadingKeys`, each with another value once.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
-use keynudge_testbed::aws::{IAM, REGION};
+use keynudge_testbed::aws::{IAM, REGION, SQS};
 use keynudge_testbed::deployment::{Deployment, Members, Parameters, Resource};
 use keynudge_testbed::emulator::{self, Emulator};
 use keynudge_testbed::emulator_iam;
@@ -157,7 +160,7 @@ impl Grant {
     /// emulator differs from AWS in what it asks:
     ///
     /// * for a batch it asks for `sqs:SendMessageBatch`, where AWS asks for `sqs:SendMessage`;
-    /// * it judges `ses:SendEmail` without the identity and the sender, `iam:GetAccessKeyLastUsed` without the user.
+    /// * it judges `ses:SendEmail` without the identity, `iam:GetAccessKeyLastUsed` without the user.
     ///
     /// These are granted here alone, never in the template.
     fn as_the_emulator_asks(&self) -> Value {
@@ -169,10 +172,9 @@ impl Grant {
             ("sqs:SendMessage", _) => {
                 statement["Action"] = json!(["sqs:SendMessage", "sqs:SendMessageBatch"]);
             }
-            ("ses:SendEmail", "identity/*") => {
-                statement = json!({ "Effect": "Allow", "Action": self.action, "Resource": "*" });
+            ("ses:SendEmail", "identity/*") | ("iam:GetAccessKeyLastUsed", _) => {
+                statement["Resource"] = json!("*");
             }
-            ("iam:GetAccessKeyLastUsed", _) => statement["Resource"] = json!("*"),
             _ => {}
         }
         statement
@@ -485,6 +487,79 @@ async fn every_grant_that_the_emulator_asks_for_is_needed() {
         assert_log_is_private(&deployment, &secrets_of(&population)).await;
     });
     without_each.buffer_unordered(CONCURRENCY).collect::<()>().await;
+}
+
+/// A grant under another condition: for whom it is then, and what shows that nobody else has it.
+const JUDGED: [(Function, &str, &str, &str); 6] = [
+    (Function::Producer, "iam:ListUsers", "-producer\"", "-other\""),
+    (Function::Worker, "iam:ListAccessKeys", "-worker\"", "-other\""),
+    (Function::Worker, "dynamodb:GetItem", "\"owner#*\"", "\"pilot#owner#*\""),
+    (Function::Notifier, "dynamodb:GetItem", "\"owner#*\"", "\"pilot#owner#*\""),
+    (Function::Notifier, "ses:SendEmail", "-notifier\"", "-other\""),
+    (Function::Notifier, "ses:SendEmail", "*@corp.example", "*@other.example"),
+];
+
+/// A role that somebody passes to a function of their own is of no use there, a pilot cannot touch the owners' ledger, and
+/// mail goes to the allowed domains, whatever the code does.
+#[tokio::test]
+async fn a_grant_for_another_function_ledger_or_domain_is_none() {
+    let with_each = stream::iter(JUDGED).map(|(function, action, ours, other)| async move {
+        let (deployment, population) = deploy_with_one_owner().await;
+        let mut grants = grants_of(&deployment).await;
+        let role = role_of(function);
+        let mut changed = 0;
+        for grant in grants.iter_mut().filter(|grant| grant.role == role && grant.action == action) {
+            let condition = grant.condition.take().unwrap().to_string();
+            changed += usize::from(condition.contains(ours));
+            grant.condition = Some(serde_json::from_str(&condition.replace(ours, other)).unwrap());
+        }
+        assert!(changed > 0, "{role} {action}: no {ours}");
+        allow(&deployment, &grants).await;
+        let expected = [(function, action.to_owned())];
+        let denied = denied_by(Probe::Scan, &expected, &deployment, &population).await;
+        assert_eq!(denied, BTreeSet::from(expected), "{role}: {action} for {other}");
+    });
+    with_each.buffer_unordered(CONCURRENCY).collect::<()>().await;
+}
+
+/// `sqs:SendMessage` on everything is common in shared accounts.
+#[tokio::test]
+async fn where_operators_are_named_nobody_else_sends_to_the_queues_or_receives() {
+    let (deployment, population) = deploy_with_one_owner().await;
+    allow(&deployment, &grants_of(&deployment).await).await;
+    let aws = &deployment.aws;
+    let operators = format!("arn:aws:iam::{}:role/operators", aws.account());
+    let forged = json!({ "MessageBody": "{}" });
+    let put_back = json!({ "VisibilityTimeout": 0 });
+    let queue_urls = deployment.outputs.queue_urls().into_iter();
+    let queue_urls: Vec<&str> = queue_urls.chain(deployment.outputs.dead_letter_queue_urls()).collect();
+    let refusals = async || {
+        let mut refusals = Vec::new();
+        for url in &queue_urls {
+            for (operation, request) in [("SendMessage", &forged), ("ReceiveMessage", &put_back)] {
+                let request = merged(request.clone(), &json!({ "QueueUrl": url }));
+                let refusal = aws.json(SQS, operation, &request).await.err();
+                refusals.extend(refusal.map(|error| format!("{operation} {}: {error}", queue_name(url))));
+            }
+        }
+        refusals
+    };
+    // Until then, whoever may by IAM, may.
+    assert_eq!(refusals().await, [""; 0]);
+    drain(&deployment).await;
+
+    let parameters = Parameters::unpaced()
+        .with("Audience", "all")
+        .with("AllowAsOf", "true")
+        .with("OperatorRoleArns", operators);
+    // The roles keep what they were left with.
+    deployment.update(&parameters).await.unwrap();
+
+    let refusals = refusals().await;
+    assert_eq!(refusals.len(), 2 * queue_urls.len(), "{refusals:#?}");
+    assert!(refusals.iter().all(|refusal| refusal.contains("AccessDenied")), "{refusals:#?}");
+    // The functions are let in as before.
+    assert_eq!(denied_by(Probe::Schedule, &[], &deployment, &population).await, BTreeSet::new());
 }
 
 /// The call without which a function can only give its record back.

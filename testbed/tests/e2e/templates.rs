@@ -62,8 +62,8 @@ async fn a_layer_without_templates_costs_no_mail_and_is_counted() {
     let layer = json!({ "Content": { "ZipFile": EMPTY_ZIP } });
     let path = "/2018-10-31/layers/keynudge-templates/versions";
     let layer = aws.rest(PUBLISH_LAYER_VERSION, path, Some(&layer)).await.unwrap();
-    let arn = layer["LayerVersionArn"].as_str().unwrap();
-    let deployment = deploy(aws, &Parameters::unpaced().with("TemplatesLayerArn", arn)).await;
+    let version = format!("keynudge-templates:{}", layer["Version"]);
+    let deployment = deploy(aws, &Parameters::unpaced().with("TemplatesLayer", version)).await;
     run(&deployment).await;
     assert_exactly_the_expected_mails(&deployment, &population).await;
     assert_no_dead_letters(&deployment).await;

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use fastrand::Rng;
 use keynudge_core::contact::Recipient;
+use keynudge_core::exemption::RefusedExemption;
 use keynudge_pages::ages::{AgeCounts, KeyState};
 use keynudge_testbed::browser::{self, LOOKS, Look, Page, Screen};
 use keynudge_testbed::workspace;
 
 use super::*;
-use crate::scan::remarks::EXEMPTION_INVALID;
+use crate::scan::remarks::refused_exemption;
 use crate::scan::report::empty;
 
 const ALERT_AFTER_DAYS: u32 = 90;
@@ -97,7 +98,7 @@ fn owner(number: usize, random: &mut Rng) -> StaleOwner {
         keys,
         telling,
         passed_over,
-        exemption_invalid: false,
+        refused_exemption: None,
     }
 }
 
@@ -297,12 +298,13 @@ fn an_incomplete_scan_says_so_before_anything_else() {
 }
 
 #[test]
-fn owners_whose_exemption_tag_holds_no_date_are_flagged() {
+fn owners_whose_exemption_tag_exempts_nobody_are_flagged() {
     let mut report = made_up(3);
-    report.owners[1].exemption_invalid = true;
+    report.owners[1].refused_exemption = Some(RefusedExemption::TooFarAhead);
     let mut page = open("flagged", &report);
-    let flags =
-        texts(&mut page, "table.bands .told").into_iter().map(|told| told.contains(EXEMPTION_INVALID));
+    let flags = texts(&mut page, "table.bands .told")
+        .into_iter()
+        .map(|told| told.contains(refused_exemption(RefusedExemption::TooFarAhead)));
     assert_eq!(flags.collect::<Vec<_>>(), [false, true, false]);
     assert_nothing_is_wrong(&mut page);
 }

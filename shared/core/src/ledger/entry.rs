@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{AccessKeyId, ClaimId, EmailAddress, RunId};
@@ -19,10 +20,25 @@ const KEPT_FOR: TimeDelta = TimeDelta::days(400);
 /// From 15 minutes to 16 hours.
 const MAX_DOUBLINGS: u32 = 6;
 
+/// The longest that a claim may still have to go. The longest that is ever written is 16 hours.
+const LONGEST_LEASE: TimeDelta = TimeDelta::hours(24);
+
+/// How far ahead of the clock a mail may be dated: a live run may judge keys a day ahead, and dates are whole days.
+const AHEAD_MAX: TimeDelta = TimeDelta::days(2);
+
+/// More writes than an entry ever sees. From there on, the next revision would be none.
+const REVISIONS_MAX: u64 = u64::MAX / 2;
+
+fn countable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let revision = u64::deserialize(deserializer)?;
+    if revision < REVISIONS_MAX { Ok(revision) } else { Err(D::Error::custom("no revision is as large")) }
+}
+
 /// What is remembered of one owner. No entry is the same as [`Entry::default`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Counts the entry's writes. A write is refused unless it is the next one, so that no step overwrites another.
+    #[serde(deserialize_with = "countable")]
     pub revision: u64,
     /// Who is mailing the owner now, or was when the answer was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +209,20 @@ impl Claim {
 }
 
 impl Entry {
+    /// The entry without what cannot be true at `now`, and whether there was any: mails dated ahead of the clock, and a claim that
+    /// lasts longer than any. Such an entry was written by somebody else, and would keep its owner from being told for ever.
+    /// Testbeds judge keys `at_any_date`, and date their mails so.
+    #[must_use]
+    pub fn without_implausible(self, now: DateTime<Utc>, at_any_date: bool) -> (Self, bool) {
+        let last_day = now.checked_add_signed(AHEAD_MAX).unwrap_or(DateTime::<Utc>::MAX_UTC).date_naive();
+        let is_plausible = |sent: &Sent| at_any_date || sent.notice.as_of_date <= last_day;
+        let is_possible = |claim: &Claim| claim.lease_until.signed_duration_since(now) <= LONGEST_LEASE;
+        let history: Vec<Sent> = self.history.iter().filter(|sent| is_plausible(sent)).cloned().collect();
+        let claim = self.claim.clone().filter(is_possible);
+        let is_changed = history.len() < self.history.len() || claim.is_some() != self.claim.is_some();
+        (Self { claim, history, ..self }, is_changed)
+    }
+
     /// Whether `notice` is due, judged by the last mail to the owner. A notice that has no mailbox yet counts
     /// as due if any mailbox could make it due.
     #[must_use]
@@ -296,6 +326,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {
         "2026-03-01T06:00:00Z".parse().unwrap()
@@ -580,5 +611,69 @@ mod tests {
             [held.mark_sent(&id("a"), now()), held.release(&id("a")), held.prolong(&id("a"), now()), bounced];
         assert_eq!(held.revision, 1);
         assert!(steps.iter().all(|step| step.as_ref().unwrap().revision == 2));
+    }
+
+    /// By hand, or by a live run that judged keys years ahead.
+    #[test]
+    fn an_entry_that_cannot_be_true_silences_nobody() {
+        let sent = |days| Sent { claim_id: id("a"), sent_at: now(), notice: notice(days, 1, &["1"]) };
+        let claim = |lease| Claim {
+            id: id("b"),
+            lease_until: now() + lease,
+            unknown_before: 0,
+            notice: notice(0, 1, &["1"]),
+        };
+        let entry = |days, lease| Entry {
+            history: vec![sent(days), sent(-7)],
+            claim: Some(claim(lease)),
+            ..Entry::default()
+        };
+        let kept = entry(2, TimeDelta::hours(24));
+        assert_eq!(kept.clone().without_implausible(now(), false), (kept, false));
+        let (ahead, is_changed) = entry(3, TimeDelta::hours(24)).without_implausible(now(), false);
+        assert_eq!((ahead.history, is_changed), (vec![sent(-7)], true));
+        let ahead = entry(3, TimeDelta::hours(24));
+        assert_eq!(ahead.clone().without_implausible(now(), true), (ahead, false), "a testbed");
+        let (claimed, is_changed) = entry(0, TimeDelta::hours(25)).without_implausible(now(), true);
+        assert_eq!((claimed.claim, is_changed), (None, true));
+    }
+
+    #[test]
+    fn a_revision_that_has_no_next_one_is_unreadable() {
+        let read =
+            |revision: u64| serde_json::from_value::<Entry>(serde_json::json!({ "revision": revision }));
+        assert!(read(1_000_000).is_ok());
+        for revision in [u64::MAX / 2, u64::MAX] {
+            assert!(read(revision).is_err(), "{revision}");
+        }
+    }
+
+    proptest! {
+        /// Whatever somebody writes into the table: whoever has stale keys is told within one cadence, and the days that a run
+        /// may be ahead.
+        #[test]
+        fn whatever_an_entry_says_its_owner_is_told_in_time(
+            mails in proptest::collection::vec((-4_000_i64..2_000_000, 0_u32..5), 0..4),
+            lease in proptest::option::of(-100_000_i64..100_000_000),
+            not_reached in any::<bool>(),
+        ) {
+            let sent = |(days, stage)| Sent { claim_id: id("a"), sent_at: now(), notice: notice(days, stage, &["1"]) };
+            let entry = Entry {
+                history: mails.into_iter().map(sent).collect(),
+                claim: lease.map(|minutes| Claim {
+                    id: id("b"),
+                    lease_until: now() + TimeDelta::minutes(minutes),
+                    unknown_before: 0,
+                    notice: notice(0, 1, &["1"]),
+                }),
+                not_reached: not_reached.then_some(NotReached { reason: NotReachedReason::Bounce, at: now() }),
+                ..Entry::default()
+            };
+            let days_until_due = AHEAD_MAX.num_days() + 7;
+            let (entry, _) = entry.without_implausible(now(), false);
+            let later = now() + TimeDelta::days(days_until_due);
+            let claimed = entry.claim(&notice(days_until_due, 1, &["1"]), &id("c"), later, &rules());
+            prop_assert!(matches!(claimed, Claiming::Free(_)), "{claimed:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::contact::ContactSource;
+use crate::exemption::RefusedExemption;
 use crate::ids::{AccessKeyId, AccountId, AccountName, EmailAddress, HttpsLink, Line, Partition, UserName};
 use crate::keys::{LastUsed, StaleKey};
 use crate::messages::StaleKeys;
@@ -19,7 +20,8 @@ use crate::messages::StaleKeys;
 pub struct Reminder {
     /// The account the user is in.
     pub account_id: AccountId,
-    /// What people call that account: its alias, or its name in the organization; `None` where it has neither.
+    /// What people call that account: its alias, or its name in the organization; `None` where it has neither, or where that
+    /// holds a web address.
     pub account_name: Option<AccountName>,
     /// The user whose keys these are.
     pub user_name: UserName,
@@ -31,6 +33,10 @@ pub struct Reminder {
     pub alert_after_days: NonZeroU32,
     /// How many stages the oldest key has reached: 1 is the first.
     pub stage: u32,
+    /// Why the user's exemption tag exempts nobody; `None` without such a tag.
+    pub refused_exemption: Option<RefusedExemption>,
+    /// How many days ahead an exemption may end.
+    pub max_exemption_days: NonZeroU32,
     /// The day (UTC) as of which the keys' ages are told.
     pub as_of: NaiveDate,
     /// What to do, one task per key, in the order in which it works.
@@ -60,6 +66,8 @@ pub struct ReminderSettings {
     pub alert_after_days: NonZeroU32,
     /// How many days lie between two reminders.
     pub remind_every_days: NonZeroU32,
+    /// How many days ahead an exemption may end.
+    pub max_exemption_days: NonZeroU32,
     /// Whom owners may ask: a mail address, an `https://` address, or words such as `#cloud-help on Slack`.
     pub support_contact: Option<Line>,
     /// What the owners' organization is called.
@@ -81,8 +89,11 @@ pub struct KeyFacts {
     pub age_days: u32,
     /// When the key was last used.
     pub last_use: LastUse,
-    /// What somebody wrote about the key in the console.
+    /// What somebody wrote about the key in the console: anybody who may tag the user. `None` where it could lead the owner to
+    /// a web page, or is long.
     pub description: Option<Line>,
+    /// Whether there is a description that the mail leaves out.
+    pub is_description_left_out: bool,
 }
 
 /// When a key was last used; templates ask for `state`.
@@ -183,12 +194,14 @@ impl Reminder {
         let next = as_of.checked_add_days(Days::new(settings.remind_every_days.get().into()));
         Self {
             account_id: finding.account_id.clone(),
-            account_name: finding.account_name.clone(),
+            account_name: finding.account_name.clone().filter(|name| !holds_web_address(name.as_str())),
             user_name: user.name.clone(),
             keys: finding.keys.iter().map(KeyFacts::of).collect(),
             key_count: finding.keys.len(),
             alert_after_days: settings.alert_after_days,
             stage: finding.stage,
+            refused_exemption: finding.refused_exemption,
+            max_exemption_days: settings.max_exemption_days,
             as_of,
             tasks: tasks(&user.name, &finding.keys),
             commands: UserCommands::for_user(&user.name),
@@ -205,14 +218,41 @@ impl Reminder {
 
 impl KeyFacts {
     fn of(key: &StaleKey) -> Self {
+        let description = key.description.clone().filter(|text| !text.as_str().trim().is_empty());
+        let (description, left_out) = match description {
+            Some(text) if is_fit_for_a_mail(text.as_str()) => (Some(text), false),
+            left_out => (None, left_out.is_some()),
+        };
         Self {
             id: key.id.clone(),
             created_on: key.created_at.date_naive(),
             age_days: key.age_days,
             last_use: LastUse::of(key.last_used.as_ref()),
-            description: key.description.clone().filter(|text| !text.as_str().trim().is_empty()),
+            description,
+            is_description_left_out: left_out,
         }
     }
+}
+
+/// The longest description in a mail, in characters. A longer one is more likely a letter to the reader than a note on a key.
+const DESCRIPTION_MAX: usize = 80;
+
+fn is_fit_for_a_mail(description: &str) -> bool {
+    description.chars().count() <= DESCRIPTION_MAX && !holds_web_address(description)
+}
+
+/// Whether a mail program may make a link of a part of `text`: it holds the name of a scheme or of a host. Other people write
+/// such texts, and a reminder is signed in the organization's name and asks its reader to act.
+fn holds_web_address(text: &str) -> bool {
+    let is_host = |word: &str| {
+        let mut labels = word.rsplit('.').map(|label| label.trim_matches(|c: char| !c.is_alphanumeric()));
+        let top = labels.next().unwrap_or_default();
+        let is_top = |label: &str| label.chars().count() >= 2 && label.chars().all(char::is_alphabetic);
+        is_top(top) && labels.next().is_some_and(|label| !label.is_empty())
+    };
+    // A host ends where a path, a port or a mailbox begins.
+    let words = || text.split(|c: char| c.is_whitespace() || "/:@=?#,;()[]<>\"'".contains(c));
+    text.contains("://") || words().any(is_host)
 }
 
 impl LastUse {
@@ -374,6 +414,7 @@ pub(super) mod tests {
             },
             keys,
             stage: 1,
+            refused_exemption: None,
             checked_at: as_of,
             found_at: None,
         }
@@ -383,6 +424,7 @@ pub(super) mod tests {
         ReminderSettings {
             alert_after_days: NonZeroU32::new(90).unwrap(),
             remind_every_days: NonZeroU32::new(7).unwrap(),
+            max_exemption_days: NonZeroU32::new(90).unwrap(),
             support_contact: None,
             organization_name: None,
             policy_link: None,

@@ -107,8 +107,10 @@ impl Stage {
             .iter()
             .map(|owner| self.finding(owner).map(|body| body.to_string()))
             .collect::<Result<_>>()?;
+        let worker = self.deployment.sender_id(Function::Worker).await?;
         for batch in bodies.chunks(BATCH) {
-            let answer = self.deployment.invoke(Function::Notifier, &sqs_event(batch)).await?;
+            let event = sqs_event(batch, &worker);
+            let answer = self.deployment.invoke(Function::Notifier, &event).await?;
             ensure!(answer["batchItemFailures"] == json!([]), "the notifier answered {answer}");
         }
         Ok(())
@@ -122,7 +124,9 @@ impl Stage {
             Function::Notifier => self.finding(&self.owners.owners[start])?,
             Function::Feedback => self.bounce(&self.mailed.owners[start]).await?,
         };
-        Ok(sqs_event(&[body.to_string()]))
+        // The notifier looks at who sent it; the others do not.
+        let worker = self.deployment.sender_id(Function::Worker).await?;
+        Ok(sqs_event(&[body.to_string()], &worker))
     }
 
     /// Whether what the function did at its `start`th start arrived where it had to, once.
@@ -192,7 +196,7 @@ impl Stage {
 }
 
 /// Messages as Lambda hands them out.
-fn sqs_event(bodies: &[String]) -> Value {
+fn sqs_event(bodies: &[String], sender_id: &str) -> Value {
     let sent_at = Utc::now().timestamp_millis().to_string();
     let records = bodies.iter().enumerate().map(|(position, body)| {
         json!({
@@ -202,7 +206,7 @@ fn sqs_event(bodies: &[String]) -> Value {
             "attributes": {
                 "ApproximateReceiveCount": "1",
                 "SentTimestamp": sent_at,
-                "SenderId": "AROAEXAMPLE",
+                "SenderId": sender_id,
                 "ApproximateFirstReceiveTimestamp": sent_at,
             },
             "messageAttributes": {},

@@ -234,6 +234,7 @@ fn kind(profile: Profile) -> String {
     };
     let exemption = match profile.exemption {
         Exemption::Expired => "; was exempt until a while ago",
+        Exemption::ForEver => "; its exemption would never end",
         Exemption::None | Exemption::Current => "",
     };
     format!("{keys}; {contact}{exemption}")

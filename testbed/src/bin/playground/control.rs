@@ -9,6 +9,7 @@ use axum::{Router, routing};
 use keynudge_testbed::aws::{Account, http_client};
 use keynudge_testbed::population::{Expectation, Population};
 use keynudge_testbed::simulated_iam::SimulatedIam;
+use keynudge_testbed::web_pages;
 use tokio::net::TcpListener;
 
 use crate::place::Running;
@@ -62,7 +63,7 @@ pub(crate) async fn serve(mistake: Mistake) -> Result<String> {
         .with_state(mistake);
     let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the other commands")?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(async move { axum::serve(listener, web_pages::refused(router)).await });
     Ok(format!("http://{address}"))
 }
 

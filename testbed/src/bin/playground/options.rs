@@ -90,7 +90,7 @@ fn parse_users(text: &str) -> Result<usize, String> {
 fn parse_parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         // Here, and not in the deployment: the functions take minutes to build.
-        Some(("TemplatesLayerArn", value)) if !value.is_empty() => Err(NO_LAYERS.to_owned()),
+        Some(("TemplatesLayer", value)) if !value.is_empty() => Err(NO_LAYERS.to_owned()),
         Some((name, value)) if !name.is_empty() => {
             check_parameter(name).map_err(|error| error.to_string())?;
             Ok((name.to_owned(), value.to_owned()))
@@ -125,9 +125,9 @@ mod tests {
     fn what_the_template_or_the_playground_does_not_have_is_named() {
         let refusal = |parameter| options(&["deploy", parameter]).unwrap_err().to_string();
         assert!(refusal("Sendr=a@b.example").contains("it has no parameter called Sendr"));
-        let layer = "TemplatesLayerArn=arn:aws:lambda:us-east-1:100000000001:layer:words:1";
+        let layer = "TemplatesLayer=words:1";
         assert!(refusal(layer).contains("the playground has no Lambda layers"));
-        assert!(options(&["deploy", "TemplatesLayerArn="]).is_ok());
+        assert!(options(&["deploy", "TemplatesLayer="]).is_ok());
     }
 
     #[test]
