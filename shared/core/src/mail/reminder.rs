@@ -565,6 +565,34 @@ pub(super) mod tests {
         assert!(remind(vec![old(None)]).keys[0].description.is_none());
     }
 
+    /// Mail programs make links of names of hosts, too.
+    #[test]
+    fn what_leads_the_reader_elsewhere_or_is_a_letter_is_no_description_or_name() {
+        let shown = |text: &str| {
+            let described = StaleKey { description: Some(text.parse().unwrap()), ..old(None) };
+            let key = &remind(vec![described]).keys[0];
+            assert_eq!(key.is_description_left_out, key.description.is_none(), "{text}");
+            let named = StaleKeys { account_name: text.parse().ok(), ..finding(vec![old(None)]) };
+            let has_name = Reminder::new(&named, &settings()).account_name.is_some();
+            (key.description.is_some(), has_name)
+        };
+        for text in ["Backup script v1.2", "CI: deploys at 5.30 p.m.", "a/b@c", "Ends with a dot."] {
+            assert_eq!(shown(text), (true, true), "{text}");
+        }
+        for text in [
+            "https://corp-sso.example/aws",
+            "see ftp://10.0.0.1/a",
+            "sign in at www.sso.example",
+            "SSO.EXAMPLE:443/x",
+            "(corp.example)",
+            "it@corp.example",
+            "b\u{fc}cher.example",
+        ] {
+            assert_eq!(shown(text), (false, false), "{text}");
+        }
+        assert_eq!((shown(&"a ".repeat(40)).0, shown(&"a".repeat(81)).0), (true, false));
+    }
+
     #[test]
     fn a_key_that_is_used_or_may_be_is_rotated() {
         assert_eq!(plan(vec![old(Some(used("2026-02-09T00:00:00Z")))]), [format!("rotate {OLD}")]);
