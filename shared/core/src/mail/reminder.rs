@@ -244,15 +244,17 @@ fn is_fit_for_a_mail(description: &str) -> bool {
 /// Whether a mail program may make a link of a part of `text`: it holds the name of a scheme or of a host. Other people write
 /// such texts, and a reminder is signed in the organization's name and asks its reader to act.
 fn holds_web_address(text: &str) -> bool {
-    let is_host = |word: &str| {
-        let mut labels = word.rsplit('.').map(|label| label.trim_matches(|c: char| !c.is_alphanumeric()));
-        let top = labels.next().unwrap_or_default();
-        let is_top = |label: &str| label.chars().count() >= 2 && label.chars().all(char::is_alphabetic);
-        is_top(top) && labels.next().is_some_and(|label| !label.is_empty())
+    let is_top = |label: &str| {
+        label.starts_with("xn--") || label.chars().count() >= 2 && label.chars().all(char::is_alphabetic)
     };
-    // A host ends where a path, a port or a mailbox begins.
-    let words = || text.split(|c: char| c.is_whitespace() || "/:@=?#,;()[]<>\"'".contains(c));
-    text.contains("://") || words().any(is_host)
+    let is_host = |word: &str| {
+        let mut labels = word.trim_matches(['.', '-']).rsplit('.');
+        is_top(labels.next().unwrap_or_default()) && labels.next().is_some_and(|label| !label.is_empty())
+    };
+    // Whatever else there is ends a host: a path, a port, a mailbox, a sentence.
+    let text = text.to_lowercase();
+    let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'));
+    text.contains("://") || text.contains("www.") || words.any(is_host)
 }
 
 impl LastUse {
@@ -576,7 +578,7 @@ pub(super) mod tests {
             let has_name = Reminder::new(&named, &settings()).account_name.is_some();
             (key.description.is_some(), has_name)
         };
-        for text in ["Backup script v1.2", "CI: deploys at 5.30 p.m.", "a/b@c", "Ends with a dot."] {
+        for text in ["Backup script v1.2", "CI: deploys at 5.30 p.m.", "a/b@c", "It ends with a dot."] {
             assert_eq!(shown(text), (true, true), "{text}");
         }
         for text in [
@@ -587,6 +589,12 @@ pub(super) mod tests {
             "(corp.example)",
             "it@corp.example",
             "b\u{fc}cher.example",
+            "Sign in at sso.example.com.",
+            "sso.example.com+renew",
+            "sso.example_x",
+            "sso.example&a",
+            "sso.xn--p1ai",
+            "WWW.1.2.3.4",
         ] {
             assert_eq!(shown(text), (false, false), "{text}");
         }
