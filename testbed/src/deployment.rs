@@ -42,13 +42,15 @@ pub fn sender() -> String {
 pub struct Parameters(BTreeMap<String, String>);
 
 impl Default for Parameters {
-    /// What every testbed needs: a sender, a schedule that waits, and this machine's architecture.
+    /// What every testbed needs: a sender, a schedule that waits, this machine's architecture, and mails for all of an account's
+    /// owners, of whom there are more here than in most.
     fn default() -> Self {
         let architecture = if consts::ARCH == "aarch64" { "arm64" } else { consts::ARCH };
         Self(BTreeMap::new())
             .with("Sender", sender())
             .with("DefaultDomain", DOMAIN)
             .with("ScheduleExpression", NEVER)
+            .with("MaxMailsPerAccount", "100000")
             .with("Architecture", architecture)
     }
 }
