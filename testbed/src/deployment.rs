@@ -56,13 +56,16 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// The default ones, but for a rate of calls to IAM that holds nobody up: here, IAM is nobody else's.
+    /// The default ones, but for rates that hold nobody up: here, IAM and SES are nobody else's.
     #[must_use]
     pub fn unpaced() -> Self {
-        Self::default()
-            .with("IamCallsPerSecond", "10000")
-            .with("MailsPerSecond", "9999")
-            .with("MailsPerDay", "9999999")
+        Self::default().with("IamCallsPerSecond", "10000").with_all_of_ses()
+    }
+
+    /// With all of SES's rate and quota, not half of them.
+    #[must_use]
+    pub fn with_all_of_ses(self) -> Self {
+        self.with("MailsPerSecond", "9999").with("MailsPerDay", "9999999")
     }
 
     /// Sets one.
