@@ -1,7 +1,7 @@
 """Who sends what, in MiniStack: the functions' calls are told apart, and a message says which role has sent it.
 
 SQS gives each message the attribute `SenderId`: the unique id of the role and the session's name, which for a function is the
-function's. MiniStack gives the account's number to whoever receives it. A function's calls are known here by their session
+function's. MiniStack gives the account's number to every receiver. A function's calls are known here by their session
 token, without `AUTH`, too, and the testbed's by the same header: it can send as a role.
 
 `lambda:SourceFunctionArn` is the function whose session it is, and nothing for any other session of the same role.

@@ -42,25 +42,30 @@ pub fn sender() -> String {
 pub struct Parameters(BTreeMap<String, String>);
 
 impl Default for Parameters {
-    /// What every testbed needs: a sender, a schedule that waits, and this machine's architecture.
+    /// What every testbed needs: a sender, a schedule that waits, this machine's architecture, and mails for all of an account's
+    /// owners, of whom there are more here than in most.
     fn default() -> Self {
         let architecture = if consts::ARCH == "aarch64" { "arm64" } else { consts::ARCH };
         Self(BTreeMap::new())
             .with("Sender", sender())
             .with("DefaultDomain", DOMAIN)
             .with("ScheduleExpression", NEVER)
+            .with("MaxMailsPerAccount", "100000")
             .with("Architecture", architecture)
     }
 }
 
 impl Parameters {
-    /// The default ones, but for a rate of calls to IAM that holds nobody up: here, IAM is nobody else's.
+    /// The default ones, but for rates that hold nobody up: here, IAM and SES are nobody else's.
     #[must_use]
     pub fn unpaced() -> Self {
-        Self::default()
-            .with("IamCallsPerSecond", "10000")
-            .with("MailsPerSecond", "9999")
-            .with("MailsPerDay", "9999999")
+        Self::default().with("IamCallsPerSecond", "10000").with_all_of_ses()
+    }
+
+    /// With all of SES's rate and quota, not half of them.
+    #[must_use]
+    pub fn with_all_of_ses(self) -> Self {
+        self.with("MailsPerSecond", "9999").with("MailsPerDay", "9999999")
     }
 
     /// Sets one.

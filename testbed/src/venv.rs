@@ -229,7 +229,7 @@ mod tests {
         assert!(error.to_string().contains("3.10 or newer (tried no-such-python)"), "{error}");
     }
 
-    /// `pip` refuses what has none, and whoever makes an environment should not be the first to hear of it.
+    /// `pip` refuses what has none, and a test should find that before an installation does.
     #[test]
     fn every_package_is_pinned_to_files_whose_hashes_are_known() {
         for packages in [EMULATOR, FAULTS, SECOND_EMULATOR, ACCESSIBILITY, CONTENDERS] {

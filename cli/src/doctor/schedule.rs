@@ -7,6 +7,7 @@ use super::answer::{Answer, Unanswered};
 use super::deployment::{Deployment, lacks, name_in};
 use super::firings::longest_gap;
 use super::line::{Line, Section};
+use crate::rules::Settings;
 
 const TITLE: &str = "Schedule";
 
@@ -58,6 +59,7 @@ pub(super) fn section(
         lines.extend(gaps(schedule, deployment, now));
     }
     lines.extend(recipients(deployment));
+    lines.extend(mailboxes(deployment));
     lines.extend(testbed_settings(deployment));
     Section { title: TITLE, lines }
 }
@@ -218,6 +220,20 @@ fn recipients(deployment: &Deployment) -> Option<Line> {
     Some(Line::warning("recipients", format!("pilot: every mail goes to {to}"), advice))
 }
 
+/// Mailboxes for which the functions do not start.
+fn mailboxes(deployment: &Deployment) -> Vec<Line> {
+    let settings = Settings { given: &|_| None, parameters: &deployment.parameters };
+    let Ok(allowed) = settings.allowed_recipients() else {
+        return vec![Line::failed("mailboxes", "AllowedDomains or ExcludedRecipients cannot be read", ALLOW)];
+    };
+    let refused = ["REDIRECT_ALL_TO", "REPLY_TO", "FALLBACK_CONTACT"]
+        .into_iter()
+        .filter_map(|name| settings.read(|vars| vars.mailbox(name, &allowed)).err());
+    refused.map(|error| Line::failed("mailboxes", error.to_string(), ALLOW)).collect()
+}
+
+const ALLOW: &str = "correct it, or allow it by AllowedDomains: with such a mailbox, functions do not start";
+
 fn testbed_settings(deployment: &Deployment) -> Option<Line> {
     let mut set = Vec::new();
     if deployment.parameter("AllowAsOf") == Some("true") {
@@ -267,6 +283,17 @@ mod tests {
             .filter(|line| line.status != Status::Ok)
             .map(|line| (line.check, line.status))
             .collect()
+    }
+
+    #[test]
+    fn a_mailbox_for_which_no_function_starts_is_found_before_one_fails() {
+        let sender = ("Sender", "keynudge@corp.example");
+        assert_eq!(mailboxes(&deployment(&[sender, ("RedirectAllTo", "pilot@corp.example")])).len(), 0);
+        for parameter in ["RedirectAllTo", "ReplyTo", "FallbackContact"] {
+            let lines = mailboxes(&deployment(&[sender, (parameter, "pilot@elsewhere.example")]));
+            let [line] = lines.try_into().unwrap();
+            assert!(format!("{line:?}").contains(parameter), "{line:?}");
+        }
     }
 
     #[test]

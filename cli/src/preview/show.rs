@@ -74,13 +74,27 @@ fn html(file: &Path, mail: &Mail) -> Result<()> {
     Ok(())
 }
 
-/// Writes the HTML into a file that only its owner may read: it names a person and their keys.
+const PREFIX: &str = "keynudge-preview-";
+const SUFFIX: &str = ".html";
+
+/// Writes the HTML into a file that only its owner may read: it names a person and their keys. A browser reads it after this
+/// program has ended, so the next preview removes it.
 fn html_somewhere(mail: &Mail) -> Result<PathBuf> {
-    let file = tempfile::Builder::new().prefix("keynudge-preview-").suffix(".html").tempfile();
+    remove_earlier_files();
+    let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile();
     let mut file = file.context("making a file for the HTML")?;
     file.write_all(mail.html.as_bytes()).context("writing the HTML")?;
     let (_, path) = file.keep().context("keeping the file with the HTML")?;
     Ok(path)
+}
+
+/// Those of other people cannot be removed, and stay.
+fn remove_earlier_files() {
+    let entries = fs::read_dir(env::temp_dir()).into_iter().flatten().filter_map(Result::ok);
+    let is_ours = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours)) {
+        let _ = fs::remove_file(entry.path());
+    }
 }
 
 /// Opens a file in the browser, where there is one to open it in. Says where the file is in any case.

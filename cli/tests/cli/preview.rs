@@ -139,6 +139,21 @@ async fn the_browser_is_given_the_html() {
     assert!(fs::read_to_string(opened).unwrap().contains("AKIAIOSFODNN7EXAMPLE"));
 }
 
+/// They name a person and their keys, and a browser needs them for longer than the tool runs.
+#[test]
+fn a_preview_that_is_opened_leaves_no_earlier_one_behind() {
+    let directory = TempDir::new().unwrap();
+    let other = directory.path().join("another.html");
+    fs::write(&other, "").unwrap();
+    for _ in 0..2 {
+        let output = offline(directory.path(), &["--open"]).env("TMPDIR", directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let previews = files.filter(|name| name.to_string_lossy().starts_with("keynudge-preview-"));
+    assert_eq!((previews.count(), other.exists()), (1, true));
+}
+
 fn executable(file: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();

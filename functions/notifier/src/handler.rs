@@ -143,7 +143,7 @@ where
         Ok(rendered.mail)
     }
 
-    /// Nobody is told about a key that was rotated last week, or about one that somebody made up: the user is checked again.
+    /// An owner hears of no key that was rotated last week, and of none that somebody made up: the user is checked again.
     async fn send_back(&self, check: CheckUser, metrics: &Metrics) -> Result<(), Failure> {
         send_all(&self.users, std::slice::from_ref(&check)).await.into_iter().collect::<Result<(), _>>()?;
         metrics.count_for(&check, Metric::FindingsSentBack);
@@ -165,7 +165,8 @@ where
         let notice = Notice::of(finding, to);
         let (mut delivery, first) = Delivery::start(notice, claim_id.clone(), self.rules.ledger);
         let day = (self.source.clock)().date_naive();
-        let outgoing = Outgoing { finding, envelope, mail, day, is_counted: Cell::new(false) };
+        let (is_counted, is_sent) = (Cell::new(false), Cell::new(false));
+        let outgoing = Outgoing { finding, envelope, mail, day, is_counted, is_sent };
         let delivered = self.deliver(&mut delivery, first, &outgoing, deadline, metrics);
         // Cut off before the record would be: a mail that was sent is done, even if the ledger cannot be told.
         let outcome = deadline.within(TIME_TO_ANSWER + TIME_TO_TELL_OTHERWISE, delivered).await;
@@ -234,7 +235,7 @@ where
     /// A mail that was counted and surely not sent leaves room for another. Where that cannot be written, there is room for one
     /// less.
     async fn take_back(&self, outgoing: &Outgoing<'_>, outcome: &Outcome, deadline: Deadline) {
-        let may_be_sent = matches!(outcome, Outcome::Sent | Outcome::SentUnmarked | Outcome::Unknown { .. });
+        let may_be_sent = outgoing.is_sent.get() && !matches!(outcome, Outcome::Failed(_));
         if may_be_sent || !outgoing.is_counted.get() {
             return;
         }
@@ -256,6 +257,7 @@ where
             let class = FailureClass::Retry;
             return Answer::Failed(CallFailed { call: "ses:SendEmail", class, code, source: None });
         }
+        outgoing.is_sent.set(true);
         let sent = self.mailer.send(&outgoing.envelope, outgoing.mail).await;
         self.allowance.heed(&sent);
         sent.map_or_else(Answer::Failed, |()| Answer::Sent)
@@ -299,6 +301,8 @@ struct Outgoing<'a> {
     day: NaiveDate,
     /// Whether it is among the mails of all instances.
     is_counted: Cell<bool>,
+    /// Whether SES was asked to send it.
+    is_sent: Cell<bool>,
 }
 
 /// The codes of mails that do not go out because of a limit.

@@ -251,6 +251,12 @@ where
                 let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
                 if is_changed {
                     counts.count(Metric::LedgerImplausible);
+                    tracing::warn!(
+                        reason = "ledger_implausible",
+                        account_id = check.account_id.as_str(),
+                        user_id = check.user.id.as_str(),
+                        "the ledger's entry cannot be true, and counts as none"
+                    );
                 }
                 !entry.is_due(&notice, rules.remind_every_days)
             }

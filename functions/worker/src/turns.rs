@@ -353,6 +353,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_line_is_three_minutes_long_to_its_last_place() {
+        let turns = turns(1, 1).of(&ACCOUNTS[0].parse().unwrap());
+        let now = Instant::now();
+        for seconds in 1..=LONGEST_LINE.as_secs() {
+            assert_eq!(turns.place_in_line(), NotBefore(now + Duration::from_secs(seconds)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_account_allows_is_what_it_allowed_lately() {
+        let turns = turns(100, 1).of(&ACCOUNTS[0].parse().unwrap());
+        turns.heed(&throttled());
+        for _ in 0..=MAX_SUCCESSES {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            turns.heed(&Ok(()));
+        }
+        assert_eq!(turns.successes.get().0, MAX_SUCCESSES / 2, "the older half is forgotten");
+        let allowed = turns.allowed_interval(Instant::now()).as_millis();
+        assert!((90..=110).contains(&allowed), "ten a second: {allowed} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_forgotten_a_minute_after_its_pause() {
+        let turns = turns(100, 1).of(&ACCOUNTS[0].parse().unwrap());
+        turns.heed(&throttled());
+        let pause_ends = turns.pause.until().unwrap();
+        assert!(!turns.has_forgotten(pause_ends + FORGET_AFTER));
+        assert!(turns.has_forgotten(pause_ends + FORGET_AFTER + Duration::from_millis(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_account_that_was_seldom_asked_is_not_taken_for_a_slow_one() {
         let turns = turns(100, 1).of(&ACCOUNTS[0].parse().unwrap());
         for _ in 0..8 {

@@ -201,7 +201,8 @@ impl RunLog for LedgerTable {
 }
 
 impl LedgerTable {
-    /// Adds to the mails of an account in a run, and of a day. Returns both items.
+    /// Adds to the mails of an account in a run, and of a day: to both or, as far as DynamoDB answers, to neither. Returns both
+    /// items.
     async fn change_mails(
         &self,
         run: &Run,
@@ -212,9 +213,21 @@ impl LedgerTable {
         let added = Numbers::from([(MAILS_BEGUN.to_owned(), mails)]);
         let (about, of_day, none) = (About::run(run), OfDay::new(), Numbers::new());
         let record = self.update(record_key(run, account_id), &about, &none, &added);
-        let of_day = self.update(day_key(day), &of_day, &none, &added);
-        let (record, of_day) = tokio::join!(record, of_day);
-        Ok((record?, of_day?))
+        let changed = tokio::join!(record, self.update(day_key(day), &of_day, &none, &added));
+        // A mail that one of them counts at every try would use up the account's mails, or the day's.
+        let taken_back = Numbers::from([(MAILS_BEGUN.to_owned(), -mails)]);
+        match changed {
+            (Ok(record), Ok(of_day)) => Ok((record, of_day)),
+            (Err(error), Err(_)) => Err(error),
+            (Ok(_), Err(error)) => {
+                let _ = self.update(record_key(run, account_id), &about, &none, &taken_back).await;
+                Err(error)
+            }
+            (Err(error), Ok(_)) => {
+                let _ = self.update(day_key(day), &of_day, &none, &taken_back).await;
+                Err(error)
+            }
+        }
     }
 
     /// All items of a partition, as they are now.
@@ -413,6 +426,7 @@ mod tests {
     use keynudge_core::ids::{ClaimId, RunId};
     use keynudge_core::ledger::{Claiming, LedgerRules, MailboxHash, NotReachedReason, Notice, SesEvent};
     use serde_json::{Value, json};
+    use std::collections::BTreeSet;
 
     use crate::replay::{answers, config, requests};
 
@@ -770,6 +784,34 @@ mod tests {
             })
         );
         assert_eq!(next["ExclusiveStartKey"], key);
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_counted_for_its_account_in_its_run_and_for_its_day() {
+        let attributes = r#"{"Attributes": {"mails_begun": {"N": "7"}, "mails_not_reached": {"N": "2"}}}"#;
+        let client = answers([(200, attributes), (200, attributes)]);
+        let day = now().date_naive();
+        let counts = table(&client).await.begin_mail(&run(), &account(), day).await.unwrap();
+        assert_eq!(counts, MailCounts { of_account: 7, today: 7, not_reached_today: 2 });
+        let keys: BTreeSet<_> =
+            bodies(&client).iter().map(|body| body["Key"]["pk"]["S"].to_string()).collect();
+        let expected = [json!(format!("run#{}", run().run_id)), json!("run##mails")];
+        assert_eq!(keys, expected.iter().map(ToString::to_string).collect());
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_only_one_item_counts_is_taken_back() {
+        let refused = (400, r#"{"__type": "ValidationException"}"#);
+        for answers_of in [[(200, "{}"), refused, (200, "{}")], [refused, (200, "{}"), (200, "{}")]] {
+            let client = answers(answers_of);
+            let day = now().date_naive();
+            table(&client).await.begin_mail(&run(), &account(), day).await.unwrap_err();
+            let asked = bodies(&client);
+            let counted = &asked[usize::from(answers_of[0].0 != 200)];
+            assert_eq!(asked.len(), 3);
+            assert_eq!(asked[2]["Key"], counted["Key"]);
+            assert_eq!(asked[2]["ExpressionAttributeValues"][":mails_begun"], json!({"N": "-1"}));
+        }
     }
 
     #[tokio::test]

@@ -74,6 +74,8 @@ impl SesMailer {
         let sending = &self.sending;
         let message = message(mail).map_err(|error| not_built(SEND, error))?;
         let reply_to = sending.reply_to.as_ref().map(|address| vec![address.as_str().to_owned()]);
+        // `ses:Recipients` in a policy tells upper case from lower case.
+        let to = to.with_domain_in_lower_case();
         self.once
             .send_email()
             .source(sending.sender.as_str())

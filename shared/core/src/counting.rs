@@ -147,6 +147,8 @@ metrics! {
     RecordsGivenBack,
     /// Records that had no turn yet and were given back to their queue.
     RecordsPostponed,
+    /// Those of them that were sent more than a day before.
+    RecordsOverdue,
     /// Scans put in their dead-letter queue.
     ScansGivenUp,
     /// Checks put in their dead-letter queue.

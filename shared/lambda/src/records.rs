@@ -30,6 +30,9 @@ use crate::deadline::Deadline;
 use crate::metrics::{Metric, Metrics};
 use crate::outgoing::send_all;
 
+/// From one day's run to the next.
+const OVERDUE_AFTER: TimeDelta = TimeDelta::days(1);
+
 /// Left, after the work, to pass on what came of it and to answer SQS. An invocation that Lambda ends is repeated as
 /// a whole.
 pub const TIME_TO_ANSWER: Duration = Duration::from_secs(4);
@@ -462,6 +465,9 @@ async fn conclude<T>(
         (Metric::RecordsPostponed, "postponed")
     };
     envelope.count(metric, metrics);
+    if !wait_for.is_failure() && envelope.is_overdue(now) {
+        envelope.count(Metric::RecordsOverdue, metrics);
+    }
     envelope.note_return(source.kind, metrics);
     envelope.log(outcome, &reason, wait_for.class());
     Some(envelope.message_id)
@@ -492,6 +498,11 @@ impl Envelope {
             let first_received_at = self.first_received_at.unwrap_or(sent_at);
             retry.gives_up(RecordTimes { sent_at, found_at, first_received_at }, now)
         })
+    }
+
+    /// Whether the record is older than any queue for a turn should make it.
+    fn is_overdue(&self, now: DateTime<Utc>) -> bool {
+        self.sent_at.is_some_and(|sent_at| now - sent_at > OVERDUE_AFTER)
     }
 
     /// Where a delay cannot be set, the record returns after its queue's visibility timeout.

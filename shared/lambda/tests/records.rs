@@ -106,6 +106,23 @@ async fn a_dead_letter_that_was_replayed_is_noted_at_its_end_in_its_runs_record(
     }
 }
 
+/// Waiting for a turn is the normal case, and so is a lease of an hour. To wait for days is not.
+#[tokio::test]
+async fn a_record_that_had_no_turn_for_more_than_a_day_is_overdue() {
+    for (hours, wait_for, overdue) in [
+        (24, WaitFor::Invocation, 0),
+        (25, WaitFor::Invocation, 1),
+        (25, WaitFor::Instant(now() + TimeDelta::days(9)), 1),
+        (23, WaitFor::Service, 0),
+    ] {
+        let event = event_sent_at(&[scan(ACCOUNT)], now() - TimeDelta::hours(hours));
+        let (_, metrics) =
+            respond(event, &source(), async |_| Err(Failure::GiveBack(Reason::new("busy", ""), wait_for)))
+                .await;
+        assert_eq!(metrics.get(Metric::RecordsOverdue), overdue, "{hours} hours, {wait_for:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_letter_that_cannot_be_put_aside_keeps_its_record_on_the_queue() {
     let source = source_with(MemoryDeadLetters::broken());

@@ -97,7 +97,7 @@ async fn what_others_write_does_no_harm_in_mails_logs_reports_or_terminals() {
     assert_reports(&deployment).await;
 }
 
-/// Whoever may be mailed is, nobody else, and in nobody's mail does a stranger's text lead anywhere.
+/// Every owner is mailed, and nobody else. No text of a stranger is a link in a mail or changes it.
 fn assert_mails(mails: &[Mail]) {
     let to: BTreeSet<&str> = mails.iter().flat_map(|mail| mail.to.iter().map(String::as_str)).collect();
     let names = ["anna", "bob", "carol", "dave", "erin", "frank", "grace"];

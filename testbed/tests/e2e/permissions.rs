@@ -544,7 +544,7 @@ async fn where_operators_are_named_nobody_else_sends_to_the_queues_or_receives()
         }
         refusals
     };
-    // Until then, whoever may by IAM, may.
+    // Until then, IAM alone decides.
     assert_eq!(refusals().await, [""; 0]);
     drain(&deployment).await;
 

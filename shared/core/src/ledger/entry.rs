@@ -649,7 +649,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever somebody writes into the table: whoever has stale keys is told within one cadence, and the days that a run
+        /// Whatever somebody writes into the table: an owner of stale keys is told within one cadence, and the days that a run
         /// may be ahead.
         #[test]
         fn whatever_an_entry_says_its_owner_is_told_in_time(

@@ -244,15 +244,17 @@ fn is_fit_for_a_mail(description: &str) -> bool {
 /// Whether a mail program may make a link of a part of `text`: it holds the name of a scheme or of a host. Other people write
 /// such texts, and a reminder is signed in the organization's name and asks its reader to act.
 fn holds_web_address(text: &str) -> bool {
-    let is_host = |word: &str| {
-        let mut labels = word.rsplit('.').map(|label| label.trim_matches(|c: char| !c.is_alphanumeric()));
-        let top = labels.next().unwrap_or_default();
-        let is_top = |label: &str| label.chars().count() >= 2 && label.chars().all(char::is_alphabetic);
-        is_top(top) && labels.next().is_some_and(|label| !label.is_empty())
+    let is_top = |label: &str| {
+        label.starts_with("xn--") || label.chars().count() >= 2 && label.chars().all(char::is_alphabetic)
     };
-    // A host ends where a path, a port or a mailbox begins.
-    let words = || text.split(|c: char| c.is_whitespace() || "/:@=?#,;()[]<>\"'".contains(c));
-    text.contains("://") || words().any(is_host)
+    let is_host = |word: &str| {
+        let mut labels = word.trim_matches(['.', '-']).rsplit('.');
+        is_top(labels.next().unwrap_or_default()) && labels.next().is_some_and(|label| !label.is_empty())
+    };
+    // Whatever else there is ends a host: a path, a port, a mailbox, a sentence.
+    let text = text.to_lowercase();
+    let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'));
+    text.contains("://") || text.contains("www.") || words.any(is_host)
 }
 
 impl LastUse {
@@ -563,6 +565,40 @@ pub(super) mod tests {
         assert_eq!(described("laptop <b>"), Some("laptop <b>".to_owned()));
         assert_eq!(described(" "), None);
         assert!(remind(vec![old(None)]).keys[0].description.is_none());
+    }
+
+    /// Mail programs make links of names of hosts, too.
+    #[test]
+    fn what_leads_the_reader_elsewhere_or_is_a_letter_is_no_description_or_name() {
+        let shown = |text: &str| {
+            let described = StaleKey { description: Some(text.parse().unwrap()), ..old(None) };
+            let key = &remind(vec![described]).keys[0];
+            assert_eq!(key.is_description_left_out, key.description.is_none(), "{text}");
+            let named = StaleKeys { account_name: text.parse().ok(), ..finding(vec![old(None)]) };
+            let has_name = Reminder::new(&named, &settings()).account_name.is_some();
+            (key.description.is_some(), has_name)
+        };
+        for text in ["Backup script v1.2", "CI: deploys at 5.30 p.m.", "a/b@c", "It ends with a dot."] {
+            assert_eq!(shown(text), (true, true), "{text}");
+        }
+        for text in [
+            "https://corp-sso.example/aws",
+            "see ftp://10.0.0.1/a",
+            "sign in at www.sso.example",
+            "SSO.EXAMPLE:443/x",
+            "(corp.example)",
+            "it@corp.example",
+            "b\u{fc}cher.example",
+            "Sign in at sso.example.com.",
+            "sso.example.com+renew",
+            "sso.example_x",
+            "sso.example&a",
+            "sso.xn--p1ai",
+            "WWW.1.2.3.4",
+        ] {
+            assert_eq!(shown(text), (false, false), "{text}");
+        }
+        assert_eq!((shown(&"a ".repeat(40)).0, shown(&"a".repeat(81)).0), (true, false));
     }
 
     #[test]

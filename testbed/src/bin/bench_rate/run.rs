@@ -49,6 +49,7 @@ async fn one_run(options: &Options, packages: &Packages) -> Result<(RunFigures, 
         ..Default::default()
     };
     let parameters = Parameters::default()
+        .with_all_of_ses()
         .with("Audience", "all")
         .with("IamCallsPerSecond", rate.to_string())
         .with("WorkerConcurrency", options.workers.to_string());

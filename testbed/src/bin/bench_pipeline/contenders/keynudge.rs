@@ -37,7 +37,7 @@ pub(super) async fn run(stage: &Stage<'_>, user_filter: &str) -> Result<Usage> {
 /// and needs no more workers than it has by default; where nothing does, it has twenty, and no pace to speak of.
 fn parameters(stage: &Stage<'_>) -> Parameters {
     let parameters = match stage.iam_rate {
-        Some(rate) => Parameters::default().with("IamCallsPerSecond", rate.to_string()),
+        Some(rate) => Parameters::default().with_all_of_ses().with("IamCallsPerSecond", rate.to_string()),
         None => Parameters::unpaced().with("WorkerConcurrency", "20"),
     };
     parameters.with("Audience", "all").with("NotifierConcurrency", "4")
