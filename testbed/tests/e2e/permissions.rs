@@ -9,7 +9,7 @@
 //! boundaries and `DynamoDB`'s resource policies say, which it does not have. It judges `lambda:SourceFunctionArn`,
 //! `ses:FromAddress`, `ses:Recipients` and `dynamodb:LeadingKeys`, each with another value once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -184,7 +184,13 @@ impl Grant {
     fn masked(&self, deployment: &Deployment) -> String {
         let account = deployment.aws.account().as_str();
         let stack = deployment.outputs.producer_function_name.trim_end_matches("-producer");
-        let condition = self.condition.as_ref().map(|condition| format!(" if {condition}"));
+        // In the order of the alphabet, however JSON is kept: what else is built decides about that.
+        let sorted = |condition: &Value| {
+            let sorted: BTreeMap<String, BTreeMap<String, Value>> =
+                serde_json::from_value(condition.clone()).unwrap();
+            serde_json::to_string(&sorted).unwrap()
+        };
+        let condition = self.condition.as_ref().map(|condition| format!(" if {}", sorted(condition)));
         let Self { role, action, arn, .. } = self;
         let line = format!("{role:<12} {action:<27} {arn}{}", condition.unwrap_or_default());
         line.replace(stack, "<stack>").replace(account, "<account>").replace(REGION, "<region>")
