@@ -1,4 +1,4 @@
-"""Who sends what, in MiniStack: the functions' calls are told apart, and a message says which role has sent it.
+"""Tells the functions' calls apart in MiniStack, so that each message says which role has sent it.
 
 SQS gives each message the attribute `SenderId`: the unique id of the role and the session's name, which for a function is the
 function's. MiniStack gives the account's number to every receiver. A function's calls are known here by their session

@@ -21,10 +21,10 @@ use keynudge_core::ports::{
 };
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
+use keynudge_lambda::ledger::without_implausible;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::outgoing::send_all;
 use keynudge_lambda::records::{self, Failure, Reason, Source, TIME_TO_ANSWER};
-use keynudge_lambda::vars::AsOfRule;
 use keynudge_mail::Templates;
 use lambda_runtime::Error;
 use uuid::Uuid;
@@ -269,16 +269,10 @@ where
             Ok(entry) => entry,
             Err(error) => return failed(error).await,
         };
-        let at_any_date = self.rules.as_of == AsOfRule::Any;
-        let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
+        let now = (self.source.clock)();
+        let (entry, is_changed) = without_implausible(entry, owner, self.rules.as_of, now);
         if is_changed {
             metrics.count_for(outgoing.finding, Metric::LedgerImplausible);
-            tracing::warn!(
-                reason = "ledger_implausible",
-                account_id = owner.account_id.as_str(),
-                user_id = owner.user_id.as_str(),
-                "the ledger's entry cannot be true, and counts as none"
-            );
         }
         Answer::Entry(entry)
     }
@@ -386,6 +380,7 @@ mod tests {
     use keynudge_core::mail_limits::MailLimits;
     use keynudge_core::messages::Run;
     use keynudge_core::ports::SendQuota;
+    use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryDeadLetters, MemoryLedger, MemoryMailer, MemoryQueue,
         MemoryRedelivery, MemoryRunRecords, SENDER_ID, event, event_sent_at, given_back, no_time, now,

@@ -20,9 +20,9 @@ use keynudge_core::ports::{
 };
 use keynudge_core::retry::WaitFor;
 use keynudge_lambda::deadline::Deadline;
+use keynudge_lambda::ledger::without_implausible;
 use keynudge_lambda::metrics::{Metric, Metrics};
 use keynudge_lambda::records::{self, Failure, Reason, Record, Source};
-use keynudge_lambda::vars::AsOfRule;
 use lambda_runtime::Error;
 use tokio::time::{Instant, timeout};
 
@@ -247,16 +247,10 @@ where
         let notice = Notice::about(&check.run, self.rules.staleness.stage(stale), stale);
         match timeout(LEDGER_PATIENCE, self.ledger.read(&owner)).await {
             Ok(Ok(entry)) => {
-                let at_any_date = self.rules.as_of == AsOfRule::Any;
-                let (entry, is_changed) = entry.without_implausible((self.source.clock)(), at_any_date);
+                let now = (self.source.clock)();
+                let (entry, is_changed) = without_implausible(entry, &owner, self.rules.as_of, now);
                 if is_changed {
                     counts.count(Metric::LedgerImplausible);
-                    tracing::warn!(
-                        reason = "ledger_implausible",
-                        account_id = check.account_id.as_str(),
-                        user_id = check.user.id.as_str(),
-                        "the ledger's entry cannot be true, and counts as none"
-                    );
                 }
                 !entry.is_due(&notice, rules.remind_every_days)
             }
@@ -357,6 +351,7 @@ pub(crate) mod tests {
     use keynudge_core::ledger::{Entry, MailboxHash, NotReachedReason, Sent, SesEvent};
     use keynudge_core::messages::{Message as _, User};
     use keynudge_core::ports::Book;
+    use keynudge_lambda::vars::AsOfRule;
     use keynudge_testing::{
         ACCOUNT, Fate, LedgerCall, MemoryAccounts, MemoryDeadLetters, MemoryIam, MemoryLedger, MemoryQueue,
         MemoryRedelivery, MemoryRunRecords, event, given_back, key, no_time, now, plenty_of_time,

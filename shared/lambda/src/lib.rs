@@ -8,11 +8,13 @@
 //! * [`outgoing`]: many messages to a queue, repeating just what was refused
 //! * [`pace`]: keeping to a rate that is shared with others
 //! * [`metrics`]: what is counted, as CloudWatch's embedded metric format
+//! * [`ledger`]: entries of the ledger, without what cannot be true
 //! * [`clock`]: the wall clock, passed in so that tests can stop it
 
 pub mod clock;
 pub mod deadline;
 pub mod function;
+pub mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod outgoing;

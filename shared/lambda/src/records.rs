@@ -582,7 +582,8 @@ mod tests {
     use super::*;
     use keynudge_core::messages::{AsOfLimit, ScanAccount};
     use keynudge_testing::{
-        ACCOUNT, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords, event, failure, now, run,
+        ACCOUNT, MemoryDeadLetters, MemoryRedelivery, MemoryRunRecords, event, failure, now, retry_policy,
+        run,
     };
     use serde_json::json;
     use tokio::runtime::Builder;
@@ -605,12 +606,7 @@ mod tests {
                 dead_letters: MemoryDeadLetters::default(),
                 redelivery: MemoryRedelivery::default(),
                 run_records: MemoryRunRecords::default(),
-                retry: RetryPolicy {
-                    give_up_after: TimeDelta::days(1),
-                    first_delay: Duration::from_secs(10),
-                    longest_delay: Duration::from_hours(4),
-                    operator_delay: Duration::from_hours(1),
-                },
+                retry: retry_policy(),
                 clock: now,
             };
             let runtime = Builder::new_current_thread().enable_time().build().unwrap();

@@ -243,13 +243,19 @@ pub fn source_with(dead_letters: MemoryDeadLetters) -> MemorySource {
         dead_letters,
         redelivery: MemoryRedelivery::default(),
         run_records: MemoryRunRecords::default(),
-        retry: RetryPolicy {
-            give_up_after: TimeDelta::days(1),
-            first_delay: Duration::from_secs(10),
-            longest_delay: Duration::from_hours(4),
-            operator_delay: Duration::from_hours(1),
-        },
+        retry: retry_policy(),
         clock: CLOCK,
+    }
+}
+
+/// The times of checks.
+#[must_use]
+pub fn retry_policy() -> RetryPolicy {
+    RetryPolicy {
+        give_up_after: TimeDelta::days(1),
+        first_delay: Duration::from_secs(10),
+        longest_delay: Duration::from_hours(4),
+        operator_delay: Duration::from_hours(1),
     }
 }
 

@@ -649,8 +649,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever somebody writes into the table: an owner of stale keys is told within one cadence, and the days that a run
-        /// may be ahead.
+        /// An entry may say anything. An owner of stale keys is still told within one cadence, and the days that a run may be
+        /// ahead.
         #[test]
         fn whatever_an_entry_says_its_owner_is_told_in_time(
             mails in proptest::collection::vec((-4_000_i64..2_000_000, 0_u32..5), 0..4),
